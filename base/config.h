@@ -1,0 +1,120 @@
+/* The configuration file, read with libConfuse into plain structs.
+ *
+ * Everything is checked here, once: after plx_config_load succeeds the rest of
+ * the program may rely on the documented ranges. Unknown keys, wrong types and
+ * impossible values are errors that name file, line and what was expected.
+ * Templates ({params.NAME}, {claims.NAME}) and topic patterns are kept as text;
+ * their syntax has been checked.
+ */
+#ifndef PLX_BASE_CONFIG_H
+#define PLX_BASE_CONFIG_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct plx_strings {
+    char **items; /* owned, NUL-terminated strings */
+    size_t count;
+} plx_strings;
+
+enum plx_auth_type {
+    PLX_AUTH_NONE,
+    PLX_AUTH_PHOENIX_TOKEN,
+    PLX_AUTH_JWT,    /* parsed; not yet there: plx_config_load refuses it */
+    PLX_AUTH_TICKET, /* same */
+    PLX_AUTH_HOOK    /* same */
+};
+
+typedef struct plx_auth_config {
+    enum plx_auth_type type;
+    char *secret, *previous_secret; /* phoenix_token: the application's secret_key_base */
+    char *salt;
+    char *digest;        /* "sha256" (default) | "sha384" | "sha512": PBKDF2's digest */
+    char *param;         /* connect parameter, default "token" */
+    char *claim;         /* default "user_id" */
+    uint64_t max_age_s;  /* 0: no limit; default 1209600 */
+    bool required;
+} plx_auth_config;
+
+enum plx_who { PLX_WHO_ANY, PLX_WHO_AUTHENTICATED, PLX_WHO_NONE };
+
+/* channel "PATTERN" { ... } */
+typedef struct plx_channel_config {
+    char *pattern;      /* "room:*" or an exact topic */
+    char *backend;      /* "relay" | "echo" | "module" */
+    char *path;         /* module: the shared object (required there) */
+    char *settings;     /* module: free text handed to it, or NULL */
+    bool relay_to_others; /* relay_to = "others"; default "all" */
+    bool reply;         /* relay: answer each push once it is in the log */
+    enum plx_who join;  /* default any */
+    enum plx_who push;  /* default any */
+    char *only_topic;   /* template, or NULL */
+    bool has_presence;  /* parsed; `pollux check` reports it as not yet there */
+    char *presence_key;
+    plx_strings presence_meta;
+    bool has_history;   /* same */
+    uint64_t history_size, history_ttl_s;
+    unsigned line;      /* in the file, for messages */
+} plx_channel_config;
+
+/* socket "PATH" { ... } */
+typedef struct plx_socket_config {
+    char *path; /* "/socket", may hold variables: "/socket/:room"; no slash at the end */
+    bool websocket, longpoll;       /* enabled; both default true */
+    uint64_t ws_timeout_ms;         /* default 60000 */
+    size_t ws_max_frame_bytes;      /* default 1048576 */
+    bool ws_compress;               /* default false */
+    uint64_t lp_window_ms;          /* default 10000, 100..18000 */
+    plx_strings check_origin;       /* "any", "same", or origins; default { "same" } */
+    size_t max_channels;            /* default 100 */
+    plx_auth_config auth;           /* default none */
+    char *id;                       /* template, or NULL */
+    plx_channel_config *channels;   /* in the order of the file */
+    size_t channel_count;
+    unsigned line;
+} plx_socket_config;
+
+typedef struct plx_config {
+    char *file;
+    struct {
+        char *url;    /* default "redis://127.0.0.1:6379/0" */
+        char *prefix; /* default "plx:"; no braces */
+    } redis;
+    char *secret;          /* at least 32 characters; from `secret` or `secret_file` */
+    char *previous_secret; /* or NULL */
+    enum plx_log_level log_level; /* default info */
+    plx_strings trusted_proxies;  /* IPv4/IPv6 addresses, CIDR ranges, or "unix"; default none */
+    size_t max_body_bytes;        /* request bodies, default 1048576 (1 MiB) */
+    uint64_t refuse_delay_ms;     /* upper end of the random delay of refusals; default 1000, 0: none */
+    size_t queue_bytes;           /* WebSocket: unsent bytes per connection, default 1048576 */
+    size_t reader_threads;        /* pollux-fcgi: default 4, 1..64 */
+    struct {
+        size_t messages; /* kept per topic for delivery, default 1024 */
+        size_t bytes;    /* default 8388608 */
+        uint64_t ttl_s;  /* a silent topic's log, default 3600 */
+    } delivery_log;
+    plx_socket_config *sockets;
+    size_t socket_count;
+    struct {
+        char *path;        /* NULL: no API */
+        plx_strings keys;
+    } api;
+} plx_config;
+
+/* Reads and checks a file. On success *out is owned by the caller (plx_config_free). On failure
+ * (PLX_E_INVALID, PLX_E_SYSTEM when it can't be read) `problems` holds one line for each problem
+ * found, "FILE:LINE: what is wrong (expected ...)\n". May append warnings there on success too: lines
+ * that begin with "warning: ". */
+int plx_config_load(const char *file, plx_config **out, plx_buf *problems);
+void plx_config_free(plx_config *c);
+
+/* FILE given on the command line, else $POLLUX_CONFIG, else /etc/pollux/pollux.conf. */
+const char *plx_config_path(const char *from_command_line);
+
+/* A topic pattern: an exact topic or a prefix followed by one '*' at the end. */
+bool plx_pattern_valid(plx_slice pattern);
+
+#endif
