@@ -1,0 +1,36 @@
+/* The channels that the configuration declares, each with its opened backend. */
+#ifndef PLX_CHANNEL_BACKENDS_H
+#define PLX_CHANNEL_BACKENDS_H
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "channel/backend.h"
+
+typedef struct plx_channel_entry {
+    const plx_channel_config *config;
+    const plx_backend *backend;
+    void *state;
+    void *module; /* dlopen handle, or NULL */
+} plx_channel_entry;
+
+/* All channels of one socket section. */
+typedef struct plx_channels {
+    const plx_socket_config *config;
+    plx_channel_entry *entries; /* as many as config->channel_count, in its order */
+} plx_channels;
+
+/* Opens every backend of every socket section: *out is an array of config->socket_count. On failure
+ * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol, another
+ * ABI version, its own refusal). */
+int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
+void plx_channels_close(plx_channels *channels, size_t count);
+
+/* The entry that routes a topic (exact beats prefix, the longest match wins), or NULL. */
+const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice topic);
+
+/* The built-in ones. relay and echo get their plx_channel_config through `open`'s settings argument
+ * not at all: they read the channel's options through plx_channel_options. */
+extern const plx_backend plx_relay_backend, plx_echo_backend;
+const plx_channel_config *plx_channel_options(const plx_channel *ch);
+
+#endif

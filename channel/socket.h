@@ -1,0 +1,133 @@
+/* The channel core: what a socket does with its messages, whatever carried them.
+ *
+ * A plx_socket exists as long as a WebSocket connection, or, with long-polling,
+ * while a worker holds the session's lease and works its inbox (built from the
+ * session's record, thrown away after the commit). It knows memberships, routes,
+ * rules and backends; it does not know frames, HTTP, or how events are delivered.
+ *
+ *   transport --plx_socket_handle--> core --> backend --plx_call_ok--> core --emit--> transport
+ *                                      |--broadcast--> store/topic
+ *   store/feed --event--> transport (broadcasts go from the log to the client without the core)
+ *
+ * Per membership messages are handled one after the other; what a call emits goes
+ * out in the order of the calls, each after the broadcasts it caused have a place
+ * in the log. Behaviour follows Phoenix 1.8.12 (see PROTOCOL in the README and the
+ * recordings under tests/vectors).
+ */
+#ifndef PLX_CHANNEL_SOCKET_H
+#define PLX_CHANNEL_SOCKET_H
+
+#include "base/list.h"
+#include "channel/backends.h"
+#include "channel/message.h"
+#include "store/feed.h"
+#include "store/store.h"
+
+#define PLX_JOIN_WAITING 64 /* messages kept for a topic whose join or call is pending */
+
+typedef struct plx_socket plx_socket;
+typedef struct plx_membership plx_membership;
+
+enum plx_membership_state {
+    PLX_JOINING, /* the backend has not answered, or the position is being read */
+    PLX_OPENING, /* accepted; the transport prepares deliveries */
+    PLX_JOINED,
+    PLX_ENDED /* nothing more is handled; freed when the last call is answered */
+};
+
+/* A membership. The first part is the core's and read-only for transports, the last is theirs. */
+struct plx_membership {
+    plx_list node; /* in socket->memberships */
+    plx_socket *socket;
+    const plx_channel_entry *entry;
+    enum plx_membership_state state;
+    plx_slice topic;          /* owned */
+    plx_term join_ref;        /* as sent: the join's reply and phx_close carry it; owned */
+    plx_term ref;             /* of the join; stands in for a null join_ref later; owned */
+    plx_slice assigns;        /* JSON object; owned */
+    bool assigns_changed;     /* since plx_socket_restore / the join */
+    plx_position start;       /* deliveries begin after it */
+    plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
+    struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
+
+    plx_feed_watch watch; /* WebSocket: its deliveries */
+    uint32_t slot;        /* long-poll: its slot number */
+    void *transport;      /* free for the transport; NULL at first, which frees it in `closed` */
+};
+
+/* join_ref that pushes and later replies carry: the one sent, or the join's ref when it was null. */
+plx_term plx_membership_join_ref(const plx_membership *m);
+
+typedef struct plx_socket_ops {
+    const char *name; /* "websocket" | "longpoll" */
+    /* The next message for this socket. The transport copies or encodes it at once. */
+    void (*emit)(plx_socket *s, const plx_out *out);
+    /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
+     * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
+     * m->replaces is set, deliveries continue from where that one stands. */
+    void (*open)(plx_socket *s, plx_membership *m);
+    /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the whole
+     * socket is being closed.) */
+    void (*closed)(plx_socket *s, plx_membership *m);
+    /* Nothing is pending any more (long-poll: time to commit). May be NULL. */
+    void (*idle)(plx_socket *s);
+} plx_socket_ops;
+
+struct plx_socket {
+    const plx_socket_ops *ops;
+    void *transport; /* the transport's */
+    plx_store *store;
+    const plx_channels *channels; /* of this socket section */
+    plx_slice session;            /* unique text; events with this `from` are not for it; owned */
+    plx_slice id;                 /* socket id, may be empty; owned */
+    plx_slice params, claims;     /* JSON objects; owned */
+    plx_list memberships;         /* plx_membership.node, oldest first */
+    unsigned membership_count;    /* live ones: what max_channels counts */
+    unsigned pending;             /* calls, positions and broadcasts without an answer */
+    bool closing;
+    /* Long-poll: what makes broadcasts repeatable. entry 0: WebSocket, no producer. */
+    uint64_t entry;
+    uint32_t next_index;
+};
+
+typedef struct plx_socket_init {
+    const plx_socket_ops *ops;
+    void *transport;
+    plx_store *store;
+    const plx_channels *channels;
+    plx_slice session, id, params, claims; /* copied */
+} plx_socket_init;
+
+plx_socket *plx_socket_new(const plx_socket_init *init);
+
+/* Handles one message (heartbeat, join, leave, or a push). The message is copied where it has to
+ * wait. Emits and opens may happen before it returns. */
+void plx_socket_handle(plx_socket *s, const plx_message *m);
+
+/* Long-poll: puts back a membership as the session's record has it, without asking the backend.
+ * state is what plx_membership_pack wrote. Returns NULL when it is damaged or its topic is no
+ * longer routed (the caller then ends that slot). */
+plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
+                                   uint32_t slot, plx_slice state);
+/* Appends join refs and assigns in the form that plx_socket_restore reads. */
+void plx_membership_pack(const plx_membership *m, plx_buf *out);
+
+/* The transport is ready to deliver (see open). */
+void plx_membership_ready(plx_membership *m);
+
+/* The log has a gap for this membership: terminate(CRASHED), then phx_error {"reason":"gap"} (the
+ * client rejoins). */
+void plx_membership_lost(plx_membership *m);
+
+/* Ends the socket: terminate(reason) for every membership, then frees it at once; answers to calls
+ * that are still open are ignored when they come. Emits nothing. Not from inside a callback of this
+ * socket's ops. */
+void plx_socket_free(plx_socket *s, enum plx_end_reason reason);
+
+/* Frees without terminating anything: a long-poll session's copy after its commit. The same limits. */
+void plx_socket_forget(plx_socket *s);
+
+/* The live membership of a topic, or NULL. */
+plx_membership *plx_socket_find(plx_socket *s, plx_slice topic);
+
+#endif

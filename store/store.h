@@ -1,0 +1,69 @@
+/* The connection of one worker to Redis, shared by everything in store/.
+ *
+ * Two non-blocking hiredis contexts on one libev loop: one for commands (a FIFO:
+ * answers come in the order of the commands, writes are gathered and go out once
+ * per loop turn), one for sharded pub/sub. Both reconnect by themselves with a
+ * back-off and jitter. hiredis 0.14 knows no timeouts: an answer outstanding for
+ * longer than PLX_STORE_TIMEOUT_MS (also because Redis is SIGSTOPped) breaks the
+ * connection, and every pending command fails.
+ *
+ * Rule for every call in store/ that takes a callback: the callback is called
+ * exactly once, never before the call has returned, with err = 0 or PLX_E_DOWN
+ * (not sent), PLX_E_TIMEOUT (sent; whether it took effect is unknown), PLX_E_STORE
+ * (Redis answered with an error; logged) or an error that the call names. Slices
+ * handed to callbacks are valid until they return. Arguments are copied.
+ * plx_store_close calls what is outstanding with PLX_E_DOWN.
+ */
+#ifndef PLX_STORE_STORE_H
+#define PLX_STORE_STORE_H
+
+#include "base/config.h"
+#include "base/slice.h"
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PLX_STORE_TIMEOUT_MS 5000
+
+typedef struct plx_store plx_store;
+
+typedef struct plx_store_options {
+    /* How many recent events a followed topic remembers, for cursors that are a little behind. */
+    size_t ring_events; /* e.g. 256 */
+    size_t ring_bytes;  /* e.g. 262144 */
+    /* How long a topic without watchers stays followed. */
+    uint64_t linger_ms;
+    /* Subscribe to this worker's mailbox and the control channel (not needed by the command line). */
+    bool listen;
+} plx_store_options;
+
+/* Starts connecting and returns at once; Redis need not be there. Borrows config until closed. */
+plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
+                          const plx_store_options *options);
+/* Fails what is outstanding, disconnects, frees. Not from inside a callback of the store. */
+void plx_store_close(plx_store *s);
+
+struct ev_loop *plx_store_loop(plx_store *s);
+const plx_config *plx_store_config(const plx_store *s);
+/* This worker's random name (16 characters), new at every start. */
+const char *plx_store_worker(const plx_store *s);
+
+/* Whether both connections work now (authenticated, answered). */
+bool plx_store_up(const plx_store *s);
+/* For how long both have worked without a break, in ms; 0 when down. Leases of others may be judged
+ * only after a whole lease period of that (an outage of Redis ends nobody). */
+uint64_t plx_store_up_for_ms(const plx_store *s);
+
+/* Calls up/down on every change of plx_store_up. The node belongs to the caller until removed. */
+typedef struct plx_store_watch {
+    void (*up)(struct plx_store_watch *w);
+    void (*down)(struct plx_store_watch *w);
+    struct plx_store_watch *next;
+} plx_store_watch;
+void plx_store_watch_add(plx_store *s, plx_store_watch *w);
+void plx_store_watch_remove(plx_store *s, plx_store_watch *w);
+
+/* A plain round trip (health): cb(arg, err). */
+void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg);
+
+#endif

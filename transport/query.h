@@ -1,0 +1,25 @@
+/* Query strings: Plug's reading of them (`a[b]=c` nests, the last of equal names wins). */
+#ifndef PLX_TRANSPORT_QUERY_H
+#define PLX_TRANSPORT_QUERY_H
+
+#include "base/buf.h"
+
+/* Percent-decodes ('+' is a space). PLX_E_INVALID when the result is not UTF-8; a broken "%zz" is
+ * kept as it is or refused as the recordings ws_vsn_negotiation show. */
+int plx_query_decode(plx_slice text, plx_buf *out);
+
+/* Walks the raw pairs: *rest = the query at first. False at the end. */
+bool plx_query_next(plx_slice *rest, plx_slice *name, plx_slice *value);
+
+/* The whole query as one JSON object of strings, nested objects for a[b]=c and arrays for a[]=c.
+ * skip: returns true for raw pairs that are left out (may be NULL). extra: further name/value pairs
+ * (already decoded), which win. At most 1,000 pairs, depth 16, 64 KB (PLX_E_TOOBIG); PLX_E_INVALID
+ * for what is not UTF-8 after decoding. */
+typedef struct plx_pair {
+    plx_slice name, value;
+} plx_pair;
+int plx_query_json(plx_slice query, bool (*skip)(void *arg, size_t index, plx_slice name,
+                                                  plx_slice value),
+                   void *arg, const plx_pair *extra, size_t extra_count, plx_buf *json);
+
+#endif

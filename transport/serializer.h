@@ -1,0 +1,37 @@
+/* Wire formats: V1 (JSON object), V2 (JSON array, and binary frames). PROTOCOL.md "Messages".
+ *
+ * No I/O, no state. Payloads are cut out of the incoming text as byte ranges and
+ * put into outgoing texts as they are: never re-encoded.
+ */
+#ifndef PLX_TRANSPORT_SERIALIZER_H
+#define PLX_TRANSPORT_SERIALIZER_H
+
+#include "base/buf.h"
+#include "channel/message.h"
+
+enum plx_vsn { PLX_V1 = 1, PLX_V2 = 2 };
+
+/* "1.0.x" -> V1, "2.0.x" -> V2 as Elixir's "~> 1.0.0" / "~> 2.0.0" match (pre-releases and build
+ * metadata included; see the recordings *_vsn_negotiation). PLX_E_INVALID for anything else.
+ * Absent: pass "1.0.0". */
+int plx_vsn_parse(plx_slice text, enum plx_vsn *out);
+
+/* Decodes one message. binary: it came as a binary frame (V2: kind 0; V1: the opcode is ignored).
+ * Slices of *out point into bytes or scratch (unescaped names; cleared first). PLX_E_INVALID when it
+ * is no message: bad JSON, wrong shape, truncated or unknown binary, names over PLX_NAME_MAX. */
+int plx_decode(enum plx_vsn vsn, bool binary, plx_slice bytes, plx_buf *scratch, plx_message *out);
+
+/* Encodes a message for one socket, appending to `to`; *binary says which frame it is. With
+ * allow_binary false (long-poll, V1) a binary reply becomes the text reply error
+ * {"reason":"binary"}, and a binary push returns PLX_E_DENIED with nothing appended (skip it and
+ * count it). PLX_E_TOOBIG when `to` is full, or a field does not fit a binary header (255 bytes). */
+int plx_encode(enum plx_vsn vsn, bool allow_binary, const plx_out *out, plx_buf *to, bool *binary);
+
+/* Encodings of a broadcast: which of plx_event.encoded is which. */
+enum plx_encoding { PLX_ENC_V1_TEXT, PLX_ENC_V2_TEXT, PLX_ENC_V2_FRAME };
+/* The bytes of a broadcast for this serializer, made once per event and kept there; borrowed.
+ * NULL: it can't reach this kind of socket (binary on V1 or long-poll). blob->tag is 1 for a binary
+ * frame, 2 for text. with_position: the topic has history, ref is the position (see Recovery). */
+plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e);
+
+#endif
