@@ -20,5 +20,8 @@ static inline bool plx_utf8_complete(const plx_utf8 *state)
     return state->need == 0;
 }
 bool plx_utf8_valid(plx_slice text);
+/* Bytes of the character that the text begins with (1 to 4), or 0 when it is empty or begins with
+ * none that is complete and well-formed. */
+size_t plx_utf8_char(plx_slice text);
 
 #endif
