@@ -8,6 +8,7 @@
 
 #include "base/config.h"
 #include "transport/http.h"
+#include "transport/query.h"
 #include "transport/serializer.h"
 
 typedef struct plx_connect {
