@@ -37,12 +37,14 @@ typedef struct plx_json_value {
 int plx_json_check(plx_slice text, plx_json_value *out);
 
 /* Validates a whole text that must be an array and cuts its first `max` elements. *count is the
- * number of all elements. PLX_E_INVALID when it is no valid JSON or no array. */
+ * number of all elements. PLX_E_INVALID when it is no valid JSON or no array; what out[] then holds
+ * means nothing. */
 int plx_json_cut_array(plx_slice text, plx_json_value *out, size_t max, size_t *count);
 
 /* Validates a whole text that must be an object; out[i] becomes the value of the member names[i]
  * (NUL-terminated; compared after unescaping), PLX_JSON_NONE where it is absent. Of duplicate members
- * the last wins. PLX_E_INVALID when it is no valid JSON or no object. */
+ * the last wins. PLX_E_INVALID when it is no valid JSON or no object; what out[] then holds means
+ * nothing. */
 int plx_json_cut_object(plx_slice text, const char *const *names, plx_json_value *out,
                         size_t count);
 
@@ -52,7 +54,7 @@ int plx_json_cut_object(plx_slice text, const char *const *names, plx_json_value
 bool plx_json_next(plx_slice text, size_t *pos, plx_slice *key, plx_json_value *value);
 
 /* Appends the unescaped bytes of a valid JSON string (with its quotes) to out. Returns 0 or
- * PLX_E_TOOBIG. */
+ * PLX_E_TOOBIG, and then out holds what it held before. */
 int plx_json_unquote(plx_slice string, plx_buf *out);
 
 /* The value of a valid JSON number as an integer. PLX_E_INVALID when it has a fraction or exponent
@@ -60,7 +62,7 @@ int plx_json_unquote(plx_slice string, plx_buf *out);
 int plx_json_int(plx_slice number, int64_t *out);
 
 /* Appends text as a JSON string with quotes: escapes ", \ and control characters, also U+2028/9.
- * Bytes that are not UTF-8 become U+FFFD. */
+ * Bytes that are not UTF-8 become U+FFFD, one for each. */
 int plx_json_quote(plx_buf *out, plx_slice text);
 
 #endif

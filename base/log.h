@@ -1,8 +1,10 @@
 /* Log lines on stderr: "2026-11-20T08:00:00.123Z level program[pid] message".
  *
  * Never blocks the event loop for long and never fails the caller: a full disk
- * or closed stderr loses log lines (counted), nothing else. Control characters
- * in a message (peers choose some of its words) are escaped.
+ * or closed stderr loses log lines (counted), nothing else (SIGPIPE is the
+ * program's to ignore). Control characters in a message (peers choose some of its
+ * words) are escaped, bytes that are not UTF-8 too. Any thread may log; errno is
+ * left as it was. A line has at most PIPE_BUF bytes; more is cut off.
  */
 #ifndef PLX_BASE_LOG_H
 #define PLX_BASE_LOG_H
