@@ -32,10 +32,15 @@ typedef struct plx_auth_config {
     enum plx_auth_type type;
     char *secret, *previous_secret; /* phoenix_token: the application's secret_key_base */
     char *salt;
-    char *digest;        /* "sha256" (default) | "sha384" | "sha512": PBKDF2's digest */
+    /* How the application derives the signing key (Phoenix.Token's options of the same names). */
+    char *key_digest;        /* "sha256" (default) | "sha384" | "sha512": PBKDF2's digest */
+    unsigned key_iterations; /* default 1000, 1..1000000 */
+    size_t key_length;       /* bytes, default 32, 16..256 */
     char *param;         /* connect parameter, default "token" */
     char *claim;         /* default "user_id" */
-    uint64_t max_age_s;  /* 0: no limit; default 1209600 */
+    /* Replaces the age that was signed into the token, as Phoenix.Token.verify's max_age does.
+     * 0 (default): the token's own counts. */
+    uint64_t max_age_s;
     bool required;
 } plx_auth_config;
 

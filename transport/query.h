@@ -3,6 +3,7 @@
 #define PLX_TRANSPORT_QUERY_H
 
 #include "base/buf.h"
+#include "base/pair.h"
 
 /* Percent-decodes ('+' is a space). PLX_E_INVALID when the result is not UTF-8; a broken "%zz" is
  * kept as it is or refused as the recordings ws_vsn_negotiation show. */
@@ -15,9 +16,6 @@ bool plx_query_next(plx_slice *rest, plx_slice *name, plx_slice *value);
  * skip: returns true for raw pairs that are left out (may be NULL). extra: further name/value pairs
  * (already decoded), which win. At most 1,000 pairs, depth 16, 64 KB (PLX_E_TOOBIG); PLX_E_INVALID
  * for what is not UTF-8 after decoding. */
-typedef struct plx_pair {
-    plx_slice name, value;
-} plx_pair;
 int plx_query_json(plx_slice query, bool (*skip)(void *arg, size_t index, plx_slice name,
                                                   plx_slice value),
                    void *arg, const plx_pair *extra, size_t extra_count, plx_buf *json);

@@ -1,0 +1,39 @@
+/* Which socket section a request path means, and which channel section a topic means. */
+#ifndef PLX_CHANNEL_ROUTE_H
+#define PLX_CHANNEL_ROUTE_H
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/pair.h"
+
+#define PLX_ROUTE_VARS 8      /* variables in one socket path; the configuration is held to it */
+#define PLX_ROUTE_PATH 4096   /* longer request paths lead nowhere */
+
+/* The channel section for a topic: an exact pattern beats every prefix, of prefixes the longest
+ * wins. NULL: unmatched topic. */
+const plx_channel_config *plx_route_channel(const plx_socket_config *socket, plx_slice topic);
+
+/* Whether the topic is one that the pattern ("room:*" or exact) means. */
+bool plx_route_pattern_matches(const char *pattern, plx_slice topic);
+
+enum plx_route_transport { PLX_ROUTE_WEBSOCKET, PLX_ROUTE_LONGPOLL };
+
+typedef struct plx_route {
+    const plx_socket_config *socket;
+    enum plx_route_transport transport;
+    plx_pair vars[PLX_ROUTE_VARS]; /* names point into the configuration, values into scratch */
+    size_t var_count;
+} plx_route;
+
+/* Finds the socket section and transport for a request path as it was sent (no query):
+ * SOCKET-PATH "/websocket" or "/longpoll". Repeated slashes count as one, a slash at the end is
+ * allowed; fixed parts are compared as they stand, byte for byte (Phoenix: "web%73ocket" is
+ * another path). Where several sections match, the one with a fixed part at the first differing
+ * place wins, whatever their order in the file. Variables are percent-decoded into `scratch`
+ * (emptied first; *out is valid until it changes).
+ *
+ * PLX_E_NOTFOUND (404): no section, or that transport is not enabled there. PLX_E_INVALID (400): a
+ * variable's value is broken ("%zz", not UTF-8, NUL). */
+int plx_route_socket(const plx_config *config, plx_slice path, plx_route *out, plx_buf *scratch);
+
+#endif
