@@ -23,8 +23,8 @@ typedef struct plx_listen_addr {
     uint16_t port;  /* TCP: 0 lets the kernel choose */
 } plx_listen_addr;
 
-/* Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT", ":PORT" or "unix:PATH". Returns 0 or PLX_E_INVALID with
- * `problem` filled (bad port, missing port, path that does not fit into sun_path, ...). */
+/* Reads "HOST:PORT", "[IPV6]:PORT", "*:PORT", ":PORT" or "unix:PATH". Returns 0 or PLX_E_INVALID
+ * with `problem` filled (bad port, missing port, path that does not fit into sun_path, ...). */
 int plx_listen_parse(const char *text, plx_listen_addr *out, plx_buf *problem);
 
 /* Binds and listens. A Unix socket file that nobody listens on any more is replaced; one in live
@@ -35,23 +35,23 @@ int plx_listen_parse(const char *text, plx_listen_addr *out, plx_buf *problem);
  * PLX_E_SYSTEM, with `problem` filled. */
 int plx_listen_open(const plx_listen_addr *a, unsigned mode, int *fd, plx_buf *problem);
 
-/* One listening socket per worker: n SO_REUSEPORT sockets of one TCP address, among which the kernel
- * spreads new connections (port 0: the first gets a free one, the rest follow); of a Unix address,
- * which can't be shared in that way, n descriptors of one socket. That another program listens
- * there already is an error although SO_REUSEPORT alone would allow it. All or nothing: on failure
- * no descriptor is left open. Errors as plx_listen_open. */
+/* One listening socket per worker: n SO_REUSEPORT sockets of one TCP address, among which the
+ * kernel spreads new connections (port 0: the first gets a free one, the rest follow); of a Unix
+ * address, which can't be shared in that way, n descriptors of one socket. That another program
+ * listens there already is an error although SO_REUSEPORT alone would allow it. All or nothing: on
+ * failure no descriptor is left open. Errors as plx_listen_open. */
 int plx_listen_open_many(const plx_listen_addr *a, unsigned mode, size_t n, int *fds,
                          plx_buf *problem);
 
 /* The port that a TCP listening socket is bound to, 0 for anything else. */
 uint16_t plx_listen_port(int fd);
 
-/* "127.0.0.1:4000", "[::1]:4000" or "unix:/run/x.sock" of a bound socket, appended to `out`, for log
- * lines and whoever wants to connect. Returns 0 or PLX_E_INVALID (no socket). */
+/* "127.0.0.1:4000", "[::1]:4000" or "unix:/run/x.sock" of a bound socket, appended to `out`, for
+ * log lines and whoever wants to connect. Returns 0 or PLX_E_INVALID (no socket). */
 int plx_listen_name(int fd, plx_buf *out);
 
-/* To be called at the program's end, after its descriptors were closed: removes a Unix socket's file
- * unless a successor listens there already. Nothing to do for TCP. */
+/* To be called at the program's end, after its descriptors were closed: removes a Unix socket's
+ * file unless a successor listens there already. Nothing to do for TCP. */
 void plx_listen_cleanup(const plx_listen_addr *a);
 
 #endif
