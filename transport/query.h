@@ -4,9 +4,10 @@
 
 #include "base/buf.h"
 #include "base/pair.h"
+#include "base/pair.h"
 
-/* Percent-decodes ('+' is a space). PLX_E_INVALID when the result is not UTF-8; a broken "%zz" is
- * kept as it is or refused as the recordings ws_vsn_negotiation show. */
+/* Percent-decodes ('+' is a space); a broken "%zz" stays as it is (recorded). PLX_E_INVALID when the
+ * result is not UTF-8, PLX_E_TOOBIG when out is full; out is then as it was. */
 int plx_query_decode(plx_slice text, plx_buf *out);
 
 /* Walks the raw pairs: *rest = the query at first. False at the end. */

@@ -27,11 +27,18 @@ int plx_decode(enum plx_vsn vsn, bool binary, plx_slice bytes, plx_buf *scratch,
  * count it). PLX_E_TOOBIG when `to` is full, or a field does not fit a binary header (255 bytes). */
 int plx_encode(enum plx_vsn vsn, bool allow_binary, const plx_out *out, plx_buf *to, bool *binary);
 
-/* Encodings of a broadcast: which of plx_event.encoded is which. */
-enum plx_encoding { PLX_ENC_V1_TEXT, PLX_ENC_V2_TEXT, PLX_ENC_V2_FRAME };
+/* Appends a broadcast; *binary says which frame it is. PLX_E_DENIED when it can't reach this kind of
+ * socket (binary on V1 or long-poll, or names too long for a binary header), PLX_E_TOOBIG when `to`
+ * is full; nothing is appended then. with_position: the topic has history, ref is the position (see
+ * Recovery). */
+int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position,
+                         const plx_event *e, plx_buf *to, bool *binary);
+
+/* Which of plx_event.encoded is which; those from PLX_ENC_TRANSPORT on are free for the WebSocket
+ * daemon, which keeps whole frames there. */
+enum plx_encoding { PLX_ENC_V1_TEXT, PLX_ENC_V2_TEXT, PLX_ENC_V2_BINARY, PLX_ENC_TRANSPORT };
 /* The bytes of a broadcast for this serializer, made once per event and kept there; borrowed.
- * NULL: it can't reach this kind of socket (binary on V1 or long-poll). blob->tag is 1 for a binary
- * frame, 2 for text. with_position: the topic has history, ref is the position (see Recovery). */
+ * NULL: it can't reach this kind of socket. blob->tag is 1 for a binary frame, 2 for text. */
 plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e);
 
 #endif
