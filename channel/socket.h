@@ -9,10 +9,14 @@
  *                                      |--broadcast--> store/topic
  *   store/feed --event--> transport (broadcasts go from the log to the client without the core)
  *
- * Per membership messages are handled one after the other; what a call emits goes
- * out in the order of the calls, each after the broadcasts it caused have a place
- * in the log. Behaviour follows Phoenix 1.8.12 (see PROTOCOL in the README and the
+ * Per topic messages are handled one after the other; what a call emits goes out
+ * in the order of the calls, each after the broadcasts it caused have a place in
+ * the log. Behaviour follows Phoenix 1.8.12 (see PROTOCOL in the README and the
  * recordings under tests/vectors).
+ *
+ * Files: socket (life, lookup, routing of a message), socket_join (how a membership
+ * begins and ends), lane (the order of a topic's calls and outputs), socket_call
+ * (answers), socket_verbs (what a backend may ask), rules, membership_pack.
  */
 #ifndef PLX_CHANNEL_SOCKET_H
 #define PLX_CHANNEL_SOCKET_H
@@ -24,6 +28,11 @@
 #include "store/store.h"
 
 #define PLX_JOIN_WAITING 64 /* messages kept for a topic whose join or call is pending */
+/* Bytes of waiting messages per socket, and of broadcasts that have no place in the log yet: past
+ * the first a message is refused like the 65th, past the second messages wait. One message alone may
+ * be larger. */
+#define PLX_WAITING_BYTES  1048576
+#define PLX_INFLIGHT_BYTES 1048576
 
 typedef struct plx_socket plx_socket;
 typedef struct plx_membership plx_membership;
@@ -49,6 +58,13 @@ struct plx_membership {
     plx_position start;       /* deliveries begin after it */
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
+    uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
+    unsigned refs;
+    bool accepted; /* by the backend: terminate is due at the end */
+    bool opened;   /* ops->open was called: ops->closed is due */
+    bool over;     /* its last message was emitted */
+    bool held;     /* plx_membership_hold */
+    bool gone;     /* ops->closed was called, or never will be */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -67,10 +83,13 @@ typedef struct plx_socket_ops {
      * m->replaces is set, deliveries continue from where that one stands. */
     void (*open)(plx_socket *s, plx_membership *m);
     /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the whole
-     * socket is being closed.) */
+     * socket is being closed.) Called for every membership that was opened or restored, once. */
     void (*closed)(plx_socket *s, plx_membership *m);
-    /* Nothing is pending any more (long-poll: time to commit). May be NULL. */
+    /* Nothing is pending any more (long-poll: time to commit). Never from inside plx_socket_handle.
+     * May be NULL. */
     void (*idle)(plx_socket *s);
+    /* plx_socket_busy is false again. Never from inside plx_socket_handle. May be NULL. */
+    void (*relieved)(plx_socket *s);
 } plx_socket_ops;
 
 struct plx_socket {
@@ -84,10 +103,17 @@ struct plx_socket {
     plx_list memberships;         /* plx_membership.node, oldest first */
     unsigned membership_count;    /* live ones: what max_channels counts */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
-    bool closing;
-    /* Long-poll: what makes broadcasts repeatable. entry 0: WebSocket, no producer. */
+    bool closing;                 /* freed by its transport; calls still refer to it */
+    /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
+     * entry 0: WebSocket, no producer. */
     uint64_t entry;
-    uint32_t next_index;
+    uint32_t next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
+    /* The core's own. */
+    unsigned refs;
+    uint16_t depth;          /* entered this often: memberships are freed at depth 0 */
+    bool reap;               /* a membership is over */
+    bool was_busy;
+    uint32_t waiting_bytes, inflight_bytes;
 };
 
 typedef struct plx_socket_init {
@@ -104,6 +130,14 @@ plx_socket *plx_socket_new(const plx_socket_init *init);
  * wait. Emits and opens may happen before it returns. */
 void plx_socket_handle(plx_socket *s, const plx_message *m);
 
+/* Whether so much of what this socket broadcast waits for a place in the log that its transport
+ * should stop reading from the client (until ops->relieved). Messages handed over nevertheless wait
+ * like those behind a pending call. */
+static inline bool plx_socket_busy(const plx_socket *s)
+{
+    return s->inflight_bytes > PLX_INFLIGHT_BYTES;
+}
+
 /* Long-poll: puts back a membership as the session's record has it, without asking the backend.
  * state is what plx_membership_pack wrote. Returns NULL when it is damaged or its topic is no
  * longer routed (the caller then ends that slot). */
@@ -115,13 +149,20 @@ void plx_membership_pack(const plx_membership *m, plx_buf *out);
 /* The transport is ready to deliver (see open). */
 void plx_membership_ready(plx_membership *m);
 
+/* A transport that must deliver up to a barrier before it may let out the message that ends m calls
+ * hold from inside that emit: m then stays, with its watch, until release (or the socket's end).
+ * Release may call ops->closed before it returns. */
+void plx_membership_hold(plx_membership *m);
+void plx_membership_release(plx_membership *m);
+
 /* The log has a gap for this membership: terminate(CRASHED), then phx_error {"reason":"gap"} (the
- * client rejoins). */
+ * client rejoins). While it is still opening: its join is refused with {"reason":"unavailable"}. */
 void plx_membership_lost(plx_membership *m);
 
 /* Ends the socket: terminate(reason) for every membership, then frees it at once; answers to calls
- * that are still open are ignored when they come. Emits nothing. Not from inside a callback of this
- * socket's ops. */
+ * that are still open are ignored when they come (the broadcasts of a WebSocket's open calls are
+ * still carried out: the client sent them before it went away). Emits nothing. Not from inside a
+ * callback of this socket's ops, but for idle and relieved. */
 void plx_socket_free(plx_socket *s, enum plx_end_reason reason);
 
 /* Frees without terminating anything: a long-poll session's copy after its commit. The same limits. */
