@@ -1,0 +1,82 @@
+/* The order of a poll's answer: pure bookkeeping, no I/O.
+ *
+ * Two kinds of sources are merged: the session's queue (replies, pushes, ends: for
+ * this socket alone, in order) and, for each joined topic, the events after the
+ * cursor. The rules (promise 4):
+ *   - the queue entry that opens a slot comes before any event of it;
+ *   - an entry with barriers waits until those slots were delivered up to there;
+ *   - the entry that ends a slot waits for everything up to `end`, nothing follows;
+ *   - otherwise events of open slots follow the queue, each topic in log order.
+ * What does not fit an answer stays for the next poll; what is taken moves the
+ * cursor, so that the next token covers exactly what is in the answer.
+ */
+#ifndef PLX_TRANSPORT_LP_MERGE_H
+#define PLX_TRANSPORT_LP_MERGE_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "store/session.h"
+#include "transport/lp_token.h"
+
+#define PLX_LP_MESSAGES 500     /* messages in one answer */
+#define PLX_LP_BYTES    1048576 /* and their bytes; one larger message still goes alone */
+
+/* One joined topic as a poll sees it. */
+typedef struct plx_lp_topic {
+    plx_list node;
+    uint32_t slot;
+    bool open;  /* its opening was delivered */
+    bool ended; /* its end was delivered */
+    bool lost;  /* nothing more can come from its log */
+    uint64_t delivered;   /* cursor: events up to here are covered */
+    uint64_t seen;        /* `events` holds everything up to here that is for this socket */
+    plx_event **events;   /* owned references, in order; [head, count) are to be delivered */
+    size_t head, count, capacity;
+    size_t bytes; /* of the payloads waiting */
+} plx_lp_topic;
+
+void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t delivered, bool open);
+void plx_lp_topic_fini(plx_lp_topic *t);
+/* Adds the next event; takes a reference. */
+void plx_lp_topic_add(plx_lp_topic *t, plx_event *e);
+
+/* A copy of a queue entry. */
+typedef struct plx_lp_entry {
+    plx_list node;
+    uint64_t id;
+    enum plx_q_kind kind;
+    uint32_t slot;
+    uint64_t end;
+    size_t barrier_count;
+    plx_barrier *barriers; /* these point into the same allocation */
+    plx_slice text;
+} plx_lp_entry;
+
+plx_lp_entry *plx_lp_entry_copy(const plx_q_entry *e);
+
+typedef struct plx_lp_merge {
+    plx_list topics;  /* plx_lp_topic.node */
+    plx_list entries; /* plx_lp_entry.node, in order; delivered ones are freed */
+    uint64_t q;       /* cursor in the queue */
+    /* The text of an event for this socket: appends it as an element (a quoted JSON string) to out;
+     * false: it can't reach this socket (skipped and counted). */
+    bool (*encode)(void *arg, plx_event *e, plx_buf *out);
+    void *arg;
+    /* What a blocked run waits for: this slot has to be seen up to there. 0: nothing. */
+    uint32_t blocked_slot;
+    uint64_t blocked_offset;
+} plx_lp_merge;
+
+void plx_lp_merge_init(plx_lp_merge *m);
+void plx_lp_merge_fini(plx_lp_merge *m); /* frees entries; topics are their owner's */
+
+plx_lp_topic *plx_lp_merge_topic(plx_lp_merge *m, uint32_t slot);
+
+/* Moves what can be delivered now into out, as elements of a JSON array separated by commas. Returns
+ * how many; 0 changes nothing but cursors over events that are not for this socket. */
+size_t plx_lp_merge_run(plx_lp_merge *m, plx_buf *out);
+
+/* The cursor after the last run: replaces the marks of *c. */
+void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c);
+
+#endif

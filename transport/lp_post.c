@@ -1,0 +1,212 @@
+/* A POST: appended to the session's inbox, answered when its entry was worked.
+ *
+ * The worker that appends it usually gets the lease with it and works it at once
+ * (lp_work.c). When another worker holds the lease, its note "done" answers; should
+ * that worker die, asking again each second takes over its lease. While Redis is away
+ * a POST waits for its return until the window's end.
+ */
+#include "transport/lp_body.h"
+#include "transport/lp_internal.h"
+
+#include "base/alloc.h"
+#include "base/crypto.h"
+#include "base/error.h"
+
+#include <stdlib.h>
+
+#define ASK_AGAIN_S 1.0
+
+typedef struct lp_post {
+    plx_list node; /* in lp->posts */
+    plx_longpoll *lp;
+    plx_http_request *http; /* NULL once answered or gone */
+    const plx_socket_config *socket;
+    char sid[PLX_SID_LEN + 1];
+    uint64_t entry;  /* 0: not in the inbox yet, as far as is known */
+    bool calling;    /* a store call is under way */
+    bool repeatable; /* carries a digest: may be sent again when its fate is unknown */
+    unsigned status; /* 200, or 400 when a malformed message follows the usable ones */
+    char digest[32];
+    plx_buf body; /* marker 'n' (ndjson) or 's' (single), then the usable bytes */
+    ev_timer window, again;
+} lp_post;
+
+static plx_slice sid_of(const lp_post *p)
+{
+    return plx_slice_make(p->sid, PLX_SID_LEN);
+}
+
+static void release(lp_post *p)
+{
+    p->http = NULL;
+    ev_timer_stop(p->lp->loop, &p->window);
+    ev_timer_stop(p->lp->loop, &p->again);
+    plx_list_remove(&p->node);
+    if (p->calling)
+        return;
+    plx_buf_fini(&p->body);
+    plx_lp_unref(p->lp);
+    free(p);
+}
+
+static void client_gone(plx_http_request *http)
+{
+    release(http->handler);
+}
+
+static void finish(lp_post *p, unsigned status)
+{
+    plx_http_request *http = p->http;
+    release(p);
+    plx_lp_answer_status(http, status);
+}
+
+static void overload(lp_post *p)
+{
+    plx_http_request *http = p->http;
+    release(p);
+    plx_lp_answer_overload(http);
+}
+
+static void posted(void *arg, int err, enum plx_post_result result, uint64_t entry,
+                   unsigned status, const plx_work *work)
+{
+    lp_post *p = arg;
+    plx_longpoll *lp = p->lp;
+    p->calling = false;
+    if (err == 0)
+        p->entry = entry;
+    if (p->http == NULL)
+        release(p);
+    else if (err == PLX_E_GONE)
+        finish(p, 410);
+    else if (err == PLX_E_TIMEOUT && p->entry == 0 && !p->repeatable)
+        finish(p, 408); /* nobody can tell whether it is in the inbox */
+    else if (err != 0 && err != PLX_E_DOWN && err != PLX_E_TIMEOUT)
+        overload(p);
+    else if (err == 0 && result == PLX_POST_DONE)
+        finish(p, status);
+    /* else: worked here or elsewhere, or Redis is away: wait. */
+    if (err == 0 && result == PLX_POST_WORK)
+        plx_lp_work_start(lp, work);
+}
+
+static void post(lp_post *p)
+{
+    plx_slice digest = plx_slice_make(p->digest, p->repeatable ? sizeof p->digest : 0);
+    p->calling = true;
+    plx_session_post(p->lp->store, sid_of(p), PLX_ENTRY_POST, digest, p->status,
+                     plx_buf_slice(&p->body), plx_lp_life_ms(p->socket), posted, p);
+}
+
+static void ask(lp_post *p)
+{
+    if (p->calling || !plx_store_up(p->lp->store))
+        return;
+    if (p->entry == 0) {
+        post(p);
+        return;
+    }
+    p->calling = true;
+    plx_session_take(p->lp->store, sid_of(p), p->entry, posted, p);
+}
+
+static void on_window(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)loop;
+    (void)events;
+    finish(t->data, 408);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)loop;
+    (void)events;
+    ask(t->data);
+}
+
+static void start_timers(lp_post *p)
+{
+    ev_timer_init(&p->window, on_window, plx_lp_seconds(p->socket->lp_window_ms), 0.);
+    p->window.data = p;
+    ev_timer_start(p->lp->loop, &p->window);
+    ev_timer_init(&p->again, on_again, ASK_AGAIN_S, ASK_AGAIN_S);
+    p->again.data = p;
+    ev_timer_start(p->lp->loop, &p->again);
+}
+
+static void make_digest(lp_post *p)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t sum[PLX_DIGEST_MAX];
+    plx_hash(PLX_SHA256, plx_buf_slice(&p->body), sum);
+    for (size_t i = 0; i < sizeof p->digest / 2; i++) {
+        p->digest[2 * i] = hex[sum[i] >> 4];
+        p->digest[2 * i + 1] = hex[sum[i] & 15];
+    }
+}
+
+void plx_lp_post_start(const plx_lp_request *r, const plx_lp_cursor *cursor)
+{
+    plx_slice type = {NULL, 0};
+    r->http->header(r->http, "content-type", &type);
+    bool ndjson = plx_lp_body_is_ndjson(type);
+    plx_lp_body_check check;
+    plx_lp_body_judge(cursor->vsn, ndjson, r->http->body, &check);
+    if (check.messages == 0) {
+        plx_lp_answer_status(r->http, check.malformed ? 400 : 200);
+        return;
+    }
+    lp_post *p = plx_alloc_zero(1, sizeof *p);
+    p->lp = plx_lp_ref(r->lp);
+    p->http = r->http;
+    p->socket = r->socket;
+    memcpy(p->sid, cursor->sid, sizeof p->sid);
+    p->repeatable = check.all_refs;
+    p->status = check.malformed ? 400 : 200;
+    plx_buf_init(&p->body, 0);
+    plx_buf_byte(&p->body, ndjson ? 'n' : 's');
+    plx_buf_append(&p->body, r->http->body.data, check.usable);
+    make_digest(p);
+    plx_list_init(&p->node);
+    plx_list_push(&p->lp->posts, &p->node);
+    r->http->handler = p;
+    r->http->gone = client_gone;
+    start_timers(p);
+    ask(p);
+}
+
+void plx_lp_post_up(plx_longpoll *lp)
+{
+    for (plx_list *n = lp->posts.next; n != &lp->posts; n = n->next)
+        ask(PLX_CONTAINER(n, lp_post, node));
+}
+
+void plx_lp_post_done(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned status)
+{
+    plx_list *next;
+    for (plx_list *n = lp->posts.next; n != &lp->posts; n = next) {
+        lp_post *p = PLX_CONTAINER(n, lp_post, node);
+        next = n->next;
+        if (p->entry == entry && plx_slice_eq(sid_of(p), sid))
+            finish(p, status);
+    }
+}
+
+void plx_lp_post_gone(plx_longpoll *lp, plx_slice sid)
+{
+    plx_list *next;
+    for (plx_list *n = lp->posts.next; n != &lp->posts; n = next) {
+        lp_post *p = PLX_CONTAINER(n, lp_post, node);
+        next = n->next;
+        if (plx_slice_eq(sid_of(p), sid))
+            finish(p, 410);
+    }
+}
+
+void plx_lp_posts_end(plx_longpoll *lp)
+{
+    plx_list *n;
+    while ((n = lp->posts.next) != &lp->posts)
+        overload(PLX_CONTAINER(n, lp_post, node));
+}
