@@ -33,6 +33,7 @@ export class HttpConn {
     this.socket.setNoDelay?.(true);
     this.socket.on('data', (d) => {
       this.buffer = this.buffer.length ? Buffer.concat([this.buffer, d]) : d;
+      this.lastDataAt = performance.now();
       this.wake?.();
     });
     const over = (e) => {

@@ -1,0 +1,67 @@
+// Real phoenix.js from npm, each version loaded as a page of its own with the few globals that a
+// browser would give it.
+import fs from 'node:fs';
+import path from 'node:path';
+import WebSocket from 'ws';
+import { ROOT } from './stack.mjs';
+import { xhrOfPage } from './xhr.mjs';
+
+const MODULES = path.join(ROOT, 'tests/node_modules');
+export const VERSIONS = ['phoenix-1.4', 'phoenix-1.6', 'phoenix-1.7-first', 'phoenix-1.7', 'phoenix-1.8'];
+
+export const versionOf = (name) => JSON.parse(fs.readFileSync(path.join(MODULES, name, 'package.json'), 'utf8')).version;
+
+/** Whether this version sends one POST at a time on long-poll, so that order is kept. */
+export const batches = (name) => !['phoenix-1.4', 'phoenix-1.6'].includes(name);
+
+/** A page with one phoenix.js: {Socket, LongPoll, close}. */
+export function page(name) {
+  const dir = path.join(MODULES, name, 'priv/static');
+  const file = ['phoenix.cjs.js', 'phoenix.js'].map((f) => path.join(dir, f)).find((f) => fs.existsSync(f));
+  const { XMLHttpRequest, close } = xhrOfPage();
+  const store = new Map();
+  const sessionStorage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, String(v)) };
+  const window = { WebSocket, XMLHttpRequest, sessionStorage, addEventListener() {}, document: { addEventListener() {}, visibilityState: 'visible' } };
+  window.self = window;
+  const module = { exports: {} };
+  // eslint-disable-next-line no-new-func
+  new Function('module', 'exports', 'self', 'window', fs.readFileSync(file, 'utf8'))(module, module.exports, window, window);
+  const sockets = [];
+  const { Socket, LongPoll } = module.exports;
+  return {
+    LongPoll,
+    /** A connected Socket of this page. transport: 'websocket' | 'longpoll' | undefined (its default). */
+    connect(url, { transport, params = {}, ...options } = {}) {
+      const chosen = { websocket: WebSocket, longpoll: LongPoll }[transport];
+      const socket = new Socket(url, { ...(chosen ? { transport: chosen } : {}), params, ...options });
+      sockets.push(socket);
+      socket.connect();
+      return socket;
+    },
+    close() {
+      for (const s of sockets) {
+        try {
+          s.disconnect();
+        } catch {
+          // old versions trip over a transport that is gone already
+        }
+        s.reconnectTimer?.reset();
+      }
+      close();
+    },
+  };
+}
+
+/** A push (or join, or leave) as a promise: resolves with the ok response, rejects otherwise. */
+export const answer = (push) => new Promise((resolve, reject) => {
+  push.receive('ok', resolve);
+  push.receive('error', (r) => reject(new Error(`error reply ${JSON.stringify(r)}`)));
+  push.receive('timeout', () => reject(new Error('no reply in time')));
+});
+
+/** A channel, joined. */
+export async function join(socket, topic, params = {}) {
+  const channel = socket.channel(topic, params);
+  await answer(channel.join());
+  return channel;
+}
