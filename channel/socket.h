@@ -80,15 +80,16 @@ typedef struct plx_socket_ops {
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
      * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
-     * m->replaces is set, deliveries continue from where that one stands. */
+     * m->replaces is set, deliveries continue from where that one stands, and barriers that name that
+     * one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
     /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the whole
      * socket is being closed.) Called for every membership that was opened or restored, once. */
     void (*closed)(plx_socket *s, plx_membership *m);
-    /* Nothing is pending any more (long-poll: time to commit). Never from inside plx_socket_handle.
-     * May be NULL. */
+    /* Nothing is pending any more (long-poll: time to commit). Never from inside plx_socket_handle
+     * or plx_membership_lost: their caller looks at `pending` afterwards. May be NULL. */
     void (*idle)(plx_socket *s);
-    /* plx_socket_busy is false again. Never from inside plx_socket_handle. May be NULL. */
+    /* plx_socket_busy is false again; the same limits. May be NULL. */
     void (*relieved)(plx_socket *s);
 } plx_socket_ops;
 
@@ -112,7 +113,7 @@ struct plx_socket {
     unsigned refs;
     uint16_t depth;          /* entered this often: memberships are freed at depth 0 */
     bool reap;               /* a membership is over */
-    bool was_busy;
+    bool was_busy, was_pending; /* when it was entered */
     uint32_t waiting_bytes, inflight_bytes;
 };
 

@@ -1,0 +1,163 @@
+/* Opening what the configuration names: built-in backends, and modules by dlopen. */
+#include "channel/backends.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "channel/route.h"
+#include <dlfcn.h>
+#include <stdlib.h>
+
+typedef const plx_backend *entry_point(void);
+
+/* Where in the configuration, and what is wrong. */
+static int problem_at(const plx_config *config, const plx_channel_config *c, plx_buf *problem,
+                      const char *what, const char *detail)
+{
+    plx_buf_printf(problem, "%s:%u: channel \"%s\": %s%s%s\n", config->file ? config->file : "",
+                   c->line, c->pattern, what, detail ? ": " : "", detail ? detail : "");
+    return PLX_E_INVALID;
+}
+
+/* ISO C has no conversion from an object pointer to a function pointer; POSIX says that this one
+ * works. */
+static entry_point *find_entry_point(void *module)
+{
+    void *symbol = dlsym(module, "pollux_backend");
+    entry_point *f = NULL;
+
+    if (symbol)
+        memcpy(&f, &symbol, sizeof f);
+    return f;
+}
+
+static int check_abi(const plx_backend *backend, plx_buf *why)
+{
+    if (!backend) {
+        plx_buf_str(why, "pollux_backend() returned NULL");
+        return PLX_E_INVALID;
+    }
+    if (backend->abi != PLX_BACKEND_ABI) {
+        plx_buf_printf(why, "made for version %u of the interface, this is version %u: compile it"
+                            " against this Pollux' channel/backend.h",
+                       backend->abi, (unsigned)PLX_BACKEND_ABI);
+        return PLX_E_INVALID;
+    }
+    return 0;
+}
+
+static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
+{
+    entry_point *f;
+    plx_buf why;
+    int err = 0;
+
+    dlerror();
+    e->module = dlopen(e->config->path, RTLD_NOW | RTLD_LOCAL);
+    if (!e->module)
+        return problem_at(config, e->config, problem, "the module can't be loaded", dlerror());
+    f = find_entry_point(e->module);
+    if (!f)
+        return problem_at(config, e->config, problem,
+                          "no channel module (it has no function pollux_backend)",
+                          e->config->path);
+    plx_buf_init(&why, 0);
+    e->backend = f();
+    if (check_abi(e->backend, &why) != 0)
+        err = problem_at(config, e->config, problem, e->config->path, plx_buf_cstr(&why));
+    plx_buf_fini(&why);
+    return err;
+}
+
+/* A path without a slash would make dlopen search the system's libraries. */
+static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
+{
+    const char *name = e->config->backend;
+
+    if (strcmp(name, "relay") == 0)
+        e->backend = &plx_relay_backend;
+    else if (strcmp(name, "echo") == 0)
+        e->backend = &plx_echo_backend;
+    else if (strcmp(name, "module") != 0)
+        return problem_at(config, e->config, problem, "unknown backend", name);
+    else if (!e->config->path || !strchr(e->config->path, '/'))
+        return problem_at(config, e->config, problem,
+                          "path must be the module's path, with a slash in it (such as"
+                          " \"/usr/lib/pollux/shop.so\")",
+                          NULL);
+    else
+        return load_module(config, e, problem);
+    return 0;
+}
+
+static int open_entry(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
+{
+    const char *refusal = NULL;
+    int err = find_backend(config, e, problem);
+
+    if (err != 0)
+        e->backend = NULL;
+    else if (e->backend->open &&
+             e->backend->open(e->config->pattern, e->config->settings, &e->state, &refusal) != 0) {
+        e->backend = NULL; /* not opened: not to be closed */
+        err = problem_at(config, e->config, problem, "the backend refuses to start",
+                         refusal ? refusal : "it gives no reason");
+    }
+    return err;
+}
+
+static void close_entry(plx_channel_entry *e)
+{
+    if (e->backend && e->backend->close)
+        e->backend->close(e->state);
+    if (e->module)
+        dlclose(e->module);
+}
+
+static int open_section(const plx_config *config, const plx_socket_config *socket, plx_channels *c,
+                        plx_buf *problem)
+{
+    int err = 0;
+
+    c->config = socket;
+    c->entries = plx_alloc_zero(socket->channel_count, sizeof *c->entries);
+    for (size_t i = 0; i < socket->channel_count && err == 0; i++) {
+        c->entries[i].config = &socket->channels[i];
+        err = open_entry(config, &c->entries[i], problem);
+    }
+    return err;
+}
+
+int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem)
+{
+    plx_channels *channels = plx_alloc_zero(config->socket_count, sizeof *channels);
+    int err = 0;
+
+    for (size_t i = 0; i < config->socket_count && err == 0; i++)
+        err = open_section(config, &config->sockets[i], &channels[i], problem);
+    if (err == 0)
+        *out = channels;
+    else
+        plx_channels_close(channels, config->socket_count);
+    return err;
+}
+
+void plx_channels_close(plx_channels *channels, size_t count)
+{
+    if (!channels)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; channels[i].entries && j < channels[i].config->channel_count; j++)
+            close_entry(&channels[i].entries[j]);
+        free(channels[i].entries);
+    }
+    free(channels);
+}
+
+const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice topic)
+{
+    const plx_channel_config *config = NULL;
+
+    if (topic.len > 0) /* nobody's, even with a pattern "*": nothing can be published there */
+        config = plx_route_channel(c->config, topic);
+    return config ? &c->entries[config - c->config->channels] : NULL;
+}

@@ -1,0 +1,99 @@
+/* The state of a membership in a long-poll session's record.
+ *
+ *     KIND LENGTH ":" BYTES   for join_ref and ref; KIND: n(ull), s(tring), j(son)
+ *     "a" LENGTH ":" BYTES    the assigns; absent when there are none
+ *
+ * Only Pollux writes and reads it, but what comes from Redis is checked like
+ * anything else.
+ */
+#include "base/error.h"
+#include "base/json_scan.h"
+#include "channel/socket_core.h"
+
+static const char kinds[] = {[PLX_TERM_NULL] = 'n', [PLX_TERM_STRING] = 's', [PLX_TERM_JSON] = 'j'};
+
+static void pack(plx_buf *out, char kind, plx_slice bytes)
+{
+    plx_buf_byte(out, (unsigned char)kind);
+    plx_buf_u64(out, bytes.len);
+    plx_buf_byte(out, ':');
+    plx_buf_add(out, bytes);
+}
+
+void plx_membership_pack(const plx_membership *m, plx_buf *out)
+{
+    pack(out, kinds[m->join_ref.kind], m->join_ref.text);
+    pack(out, kinds[m->ref.kind], m->ref.text);
+    if (m->assigns.len > 0)
+        pack(out, 'a', m->assigns);
+}
+
+/* Takes "KIND LENGTH : BYTES" off *rest. */
+static int unpack(plx_slice *rest, char *kind, plx_slice *bytes)
+{
+    size_t i = 1, len = 0;
+
+    if (rest->len == 0)
+        return PLX_E_INVALID;
+    while (i < rest->len && rest->data[i] >= '0' && rest->data[i] <= '9' && len <= rest->len)
+        len = len * 10 + (size_t)(rest->data[i++] - '0');
+    if (i == 1 || i >= rest->len || rest->data[i] != ':' || len > rest->len - i - 1)
+        return PLX_E_INVALID;
+    *kind = rest->data[0];
+    *bytes = plx_slice_make(rest->data + i + 1, len);
+    *rest = plx_slice_make(bytes->data + len, rest->len - i - 1 - len);
+    return 0;
+}
+
+static int unpack_term(plx_slice *rest, plx_term *out)
+{
+    char kind;
+    plx_slice text;
+
+    if (unpack(rest, &kind, &text) != 0)
+        return PLX_E_INVALID;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        if (kinds[i] == kind) {
+            *out = (plx_term){(enum plx_term_kind)i, text};
+            return 0;
+        }
+    }
+    return PLX_E_INVALID;
+}
+
+static int unpack_assigns(plx_slice rest, plx_slice *out)
+{
+    char kind;
+    plx_json_value value;
+
+    *out = plx_slice_make(NULL, 0);
+    if (rest.len == 0)
+        return 0;
+    if (unpack(&rest, &kind, out) != 0 || kind != 'a' || rest.len > 0 ||
+        plx_json_check(*out, &value) != 0 || value.type != PLX_JSON_OBJECT)
+        return PLX_E_INVALID;
+    return 0;
+}
+
+plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
+                                   uint32_t slot, plx_slice state)
+{
+    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+    plx_term join_ref, ref;
+    plx_slice assigns;
+    plx_membership *m;
+
+    if (!entry || unpack_term(&state, &join_ref) != 0 || unpack_term(&state, &ref) != 0 ||
+        unpack_assigns(state, &assigns) != 0)
+        return NULL;
+    m = plx_membership_new(s, entry, topic, join_ref, ref);
+    if (assigns.len > 0)
+        m->assigns = plx_slice_make(plx_slice_dup(assigns), assigns.len);
+    m->state = PLX_JOINED;
+    m->accepted = m->opened = true;
+    m->start = *start;
+    m->slot = slot;
+    plx_list_push(&s->memberships, &m->node);
+    s->membership_count++;
+    return m;
+}

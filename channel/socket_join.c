@@ -1,0 +1,198 @@
+/* How memberships begin and end: join, rejoin, leave, and the push in between.
+ *
+ *   JOINING  the backend is asked; then the topic's position is read
+ *   OPENING  the transport prepares deliveries after that position
+ *   JOINED   the reply is emitted, what waited is handled
+ *   ENDED    left, replaced, stopped, crashed, or refused
+ *
+ * A rejoin ends the old membership at once (terminate), but it stays in the list
+ * and goes on being delivered until the new one is ready or refused: `replaces`
+ * says which. Its phx_close follows the new one's reply.
+ */
+#include "base/error.h"
+#include "base/log.h"
+#include "channel/rules.h"
+#include "channel/socket_core.h"
+#include "store/topic.h"
+
+#define UNAVAILABLE PLX_JSON_PAYLOAD("{\"reason\":\"unavailable\"}")
+
+static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_message *message,
+                  uint32_t number)
+{
+    plx_membership *old = plx_socket_find(s, message->topic.text);
+    plx_membership *m =
+        plx_membership_new(s, entry, message->topic.text, message->join_ref, message->ref);
+    plx_call *call;
+
+    plx_list_push(&s->memberships, &m->node);
+    s->membership_count++;
+    plx_lane_take_over(m);
+    if (old) {
+        m->replaces = old;
+        plx_membership_end(old, PLX_END_LEFT);
+    }
+    call = plx_call_new(m, PLX_CALL_JOIN, message->join_ref, message->ref, number);
+    plx_call_ask(call, NULL, message->payload);
+}
+
+void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
+{
+    static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
+    const plx_channel_entry *entry = NULL;
+
+    if (m->topic.kind == PLX_TERM_STRING)
+        entry = plx_channels_route(s->channels, m->topic.text);
+    if (!entry)
+        plx_socket_answer(s, m, none, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
+    else if (s->membership_count >= s->channels->config->max_channels &&
+             !plx_socket_find(s, m->topic.text))
+        plx_socket_answer(s, m, m->join_ref, true,
+                          PLX_JSON_PAYLOAD("{\"reason\":\"too many channels joined\"}"));
+    else
+        begin(s, entry, m, number);
+}
+
+/* The end of a join, one way or the other: what the call has to say may go out. */
+static void decide(plx_call *call)
+{
+    call->decided = true;
+    plx_call_complete(call);
+}
+
+void plx_join_refuse(plx_call *call, plx_payload response)
+{
+    plx_membership *m = call->m;
+    plx_note reply = {.kind = PLX_OUT_REPLY, .failed = true, .payload = response};
+
+    plx_membership_end(m, PLX_END_CRASHED);
+    if (!call->lane)
+        return;
+    plx_call_forget(call);
+    if (m->opened) {
+        reply.of = m;
+        reply.ends = true;
+    } else {
+        m->over = true;
+        m->socket->reap = true;
+    }
+    plx_call_keep(call, &reply, false);
+    if (m->replaces)
+        plx_call_say_close(call, m->replaces);
+    m->replaces = NULL;
+    decide(call);
+}
+
+static void positioned(void *arg, int err, const plx_position *position)
+{
+    plx_call *call = arg;
+    plx_membership *m = call->m;
+    plx_socket *s = m->socket;
+
+    plx_socket_enter(s);
+    if (m->state == PLX_ENDED) {
+        /* the socket is gone */
+    } else if (err != 0 || call->unavailable) {
+        plx_log_limited(PLX_WARNING, "join of \"%.*s\" refused: %s", (int)m->topic.len,
+                        m->topic.data, plx_strerror(err != 0 ? err : PLX_E_DOWN));
+        plx_membership_end(m, PLX_END_CLOSED);
+        plx_join_refuse(call, UNAVAILABLE);
+    } else {
+        m->start = *position;
+        m->state = PLX_OPENING;
+        m->opened = true;
+        s->ops->open(s, m);
+    }
+    plx_call_unref(call);
+    plx_socket_exit(s);
+}
+
+void plx_join_accept(plx_call *call, plx_payload response)
+{
+    plx_membership *m = call->m;
+    plx_note reply = {.kind = PLX_OUT_REPLY, .of = m, .opens = true, .payload = response};
+
+    m->accepted = true;
+    if (m->state == PLX_ENDED) { /* the socket went away while the backend thought about it */
+        if (m->entry->backend->terminate)
+            m->entry->backend->terminate(m->entry->state, (plx_channel *)m, PLX_END_CLOSED);
+        return;
+    }
+    plx_call_keep(call, &reply, true);
+    plx_topic_position(m->socket->store, m->topic, positioned, plx_call_ref(call));
+}
+
+void plx_membership_ready(plx_membership *m)
+{
+    plx_socket *s = m->socket;
+    plx_call *call;
+
+    if (m->state != PLX_OPENING)
+        return;
+    plx_socket_enter(s);
+    call = m->core->open;
+    m->state = PLX_JOINED;
+    if (m->replaces) {
+        m->caused = m->replaces->caused;
+        m->replaces->caused = 0;
+        plx_call_say_close(call, m->replaces);
+    }
+    decide(call);
+    plx_socket_exit(s);
+}
+
+void plx_socket_part(plx_membership *m, const plx_message *message, uint32_t number)
+{
+    plx_call *call = plx_call_new(m, PLX_CALL_OWN, plx_membership_join_ref(m), message->ref, number);
+    plx_note reply = {.kind = PLX_OUT_REPLY, .of = m, .payload = plx_empty_object};
+
+    plx_membership_end(m, PLX_END_LEFT);
+    plx_call_say(call, &reply);
+    plx_call_say_close(call, m);
+    plx_call_complete(call);
+}
+
+void plx_socket_push(plx_membership *m, const plx_message *message, uint32_t number)
+{
+    plx_call *call =
+        plx_call_new(m, PLX_CALL_PUSH, plx_membership_join_ref(m), message->ref, number);
+    const plx_slice *event = message->event.kind == PLX_TERM_STRING ? &message->event.text : NULL;
+
+    plx_call_ask(call, event, message->payload);
+}
+
+/* The join that the transport was preparing came to nothing. */
+static void lost_while_opening(plx_membership *m)
+{
+    plx_call *call = m->core->open;
+
+    plx_membership_end(m, PLX_END_CRASHED);
+    m->caused = 0; /* nothing is delivered to it any more: nothing may wait for that */
+    plx_join_refuse(call, UNAVAILABLE);
+}
+
+static void lost_while_joined(plx_membership *m)
+{
+    static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
+    plx_call *call;
+
+    if (m->core && m->core->open)
+        plx_lane_abandon(m->core->open);
+    plx_membership_end(m, PLX_END_CRASHED);
+    m->caused = 0;
+    call = plx_call_new(m, PLX_CALL_OWN, none, none, 0);
+    plx_call_say_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"gap\"}"));
+    plx_call_complete(call);
+}
+
+void plx_membership_lost(plx_membership *m)
+{
+    plx_socket *s = m->socket;
+
+    plx_socket_enter(s);
+    if (m->state == PLX_OPENING)
+        lost_while_opening(m);
+    else if (m->state == PLX_JOINED)
+        lost_while_joined(m);
+    plx_socket_exit_quietly(s);
+}

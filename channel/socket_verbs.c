@@ -1,0 +1,314 @@
+/* What a backend may ask about its channel and do on it: the rest of backend.h. */
+#include "base/error.h"
+#include "base/json_scan.h"
+#include "base/log.h"
+#include "channel/socket_core.h"
+#include "store/topic.h"
+#include <stdlib.h>
+
+#define ASSIGNS_MAX 16384
+
+/* Broadcasts per message: their numbers are below the message's in the producer's index. */
+#define BROADCASTS_MAX 4096u
+
+static const plx_membership *of(const plx_channel *ch)
+{
+    return (const plx_membership *)ch;
+}
+
+plx_slice plx_channel_topic(const plx_channel *ch)
+{
+    return of(ch)->topic;
+}
+
+plx_slice plx_channel_params(const plx_channel *ch)
+{
+    return of(ch)->socket->params;
+}
+
+plx_slice plx_channel_claims(const plx_channel *ch)
+{
+    return of(ch)->socket->claims;
+}
+
+plx_slice plx_channel_socket_id(const plx_channel *ch)
+{
+    return of(ch)->socket->id;
+}
+
+plx_slice plx_channel_session(const plx_channel *ch)
+{
+    return of(ch)->socket->session;
+}
+
+plx_slice plx_channel_transport(const plx_channel *ch)
+{
+    return plx_slice_of(of(ch)->socket->ops->name);
+}
+
+plx_slice plx_channel_assigns(const plx_channel *ch)
+{
+    return of(ch)->assigns.len > 0 ? of(ch)->assigns : plx_slice_of("{}");
+}
+
+const plx_channel_config *plx_channel_options(const plx_channel *ch)
+{
+    return of(ch)->entry->config;
+}
+
+int plx_channel_assign(plx_channel *ch, plx_slice json_object)
+{
+    plx_membership *m = (plx_membership *)ch;
+    plx_json_value value;
+    char *old = (char *)m->assigns.data;
+
+    if (json_object.len > ASSIGNS_MAX)
+        return PLX_E_TOOBIG;
+    if (plx_json_check(json_object, &value) != 0 || value.type != PLX_JSON_OBJECT)
+        return PLX_E_INVALID;
+    m->assigns = plx_slice_make(plx_slice_dup(value.text), value.text.len);
+    m->assigns_changed = true;
+    free(old); /* only now: the new text may lie in it */
+    return 0;
+}
+
+plx_slice plx_call_message_id(const plx_call *call)
+{
+    plx_call *mutable_call = (plx_call *)call; /* made when it is first asked for */
+    const plx_socket *s = call->m->socket;
+
+    if (!call->id)
+        mutable_call->id =
+            plx_asprintf("%.*s:%llu:%u", (int)s->session.len, s->session.data,
+                         (unsigned long long)s->entry, (unsigned)call->number);
+    return plx_slice_of(call->id);
+}
+
+int plx_call_check_payload(const plx_call *call, plx_payload payload)
+{
+    if (payload.kind == PLX_PAYLOAD_BINARY)
+        return 0;
+    if (payload.bytes.data == call->own.bytes.data && payload.bytes.len == call->own.bytes.len &&
+        call->own.kind == PLX_PAYLOAD_JSON && payload.bytes.len > 0)
+        return 0; /* the client's own: it was checked when it was decoded */
+    return plx_json_check(payload.bytes, NULL);
+}
+
+/* The longest payload of a verb: whatever a client can send can be relayed. */
+static size_t payload_max(const plx_socket *s)
+{
+    size_t frame = s->channels->config->ws_max_frame_bytes;
+    size_t body = plx_store_config(s->store)->max_body_bytes;
+
+    return frame > body ? frame : body;
+}
+
+static int check(const plx_call *call, plx_slice event, plx_payload payload)
+{
+    if (event.len > PLX_NAME_MAX || payload.bytes.len > payload_max(call->m->socket))
+        return PLX_E_TOOBIG;
+    return plx_call_check_payload(call, payload);
+}
+
+int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload)
+{
+    plx_note note = {.kind = PLX_OUT_PUSH, .of = (plx_membership *)ch, .event = event,
+                     .payload = payload};
+    int err = check(call, event, payload);
+
+    if (err == 0)
+        plx_call_say(call, &note);
+    return err;
+}
+
+/* ---- broadcasts ---- */
+
+/* The membership through which this socket will see a broadcast on the topic, or NULL. While a new
+ * membership is not open yet, the one that it replaces is still being delivered. */
+static plx_membership *watcher(plx_socket *s, plx_slice topic)
+{
+    plx_membership *m = plx_socket_find(s, topic);
+
+    if (!m || m->state == PLX_JOINED)
+        return m;
+    if (m->replaces)
+        return m->replaces;
+    return m->state == PLX_OPENING ? m : NULL;
+}
+
+static plx_broadcast *broadcast_new(plx_call *call, size_t bytes)
+{
+    plx_broadcast *b = plx_alloc_zero(1, sizeof *b);
+
+    b->call = plx_call_ref(call);
+    b->bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    if (call->last_broadcast)
+        call->last_broadcast->next = b;
+    else
+        call->broadcasts = b;
+    call->last_broadcast = b;
+    call->issued++;
+    call->m->socket->pending++;
+    call->m->socket->inflight_bytes += b->bytes;
+    return b;
+}
+
+void plx_broadcasts_free(plx_call *call)
+{
+    plx_broadcast *next;
+
+    for (plx_broadcast *b = call->broadcasts; b; b = next) {
+        next = b->next;
+        if (b->target)
+            plx_membership_unref(b->target);
+        free(b);
+    }
+    call->broadcasts = NULL;
+}
+
+/* How many from the first on are settled without a break. */
+static void count_settled(plx_call *call)
+{
+    call->settled = 0;
+    for (plx_broadcast *b = call->broadcasts; b && b->settled; b = b->next)
+        call->settled++;
+}
+
+static void settle(plx_broadcast *b, int err, const plx_position *position)
+{
+    plx_call *call = b->call;
+    plx_membership *target = b->target;
+
+    b->settled = true;
+    if (err != 0) {
+        call->unavailable = true;
+        plx_log_limited(PLX_WARNING, "a broadcast by \"%.*s\" failed: %s",
+                        (int)call->m->topic.len, call->m->topic.data, plx_strerror(err));
+    } else if (target) {
+        b->offset = position->offset;
+        if (target->caused < b->offset)
+            target->caused = b->offset;
+    }
+    count_settled(call);
+}
+
+static void published(void *arg, int err, const plx_position *position, bool repeated)
+{
+    plx_broadcast *b = arg;
+    plx_call *call = b->call;
+    plx_socket *s = call->m->socket;
+    bool was_busy;
+
+    (void)repeated;
+    plx_socket_enter(s);
+    was_busy = plx_socket_busy(s);
+    s->pending--;
+    s->inflight_bytes -= b->bytes;
+    settle(b, err, position);
+    if (call->lane)
+        plx_lane_run(call->lane);
+    if (was_busy && !plx_socket_busy(s))
+        plx_lane_run_all(s);
+    plx_call_unref(call);
+    plx_socket_exit(s);
+}
+
+static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
+                   bool to_others)
+{
+    plx_socket *s = call->m->socket;
+    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+    const plx_channel_config *config = entry ? entry->config : NULL;
+    plx_publication p = {.topic = topic, .event = event, .payload = payload.bytes,
+                         .kind = payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY
+                                                                    : PLX_KIND_JSON};
+    plx_broadcast *b;
+
+    if (config && config->has_history) {
+        if (p.kind == PLX_KIND_BINARY)
+            return PLX_E_INVALID;
+        p.history_size = config->history_size;
+        p.history_ttl_s = config->history_ttl_s;
+    }
+    if (s->entry != 0) {
+        p.producer = s->session;
+        p.entry = s->entry;
+        p.index = call->number * BROADCASTS_MAX + call->issued;
+    }
+    if (to_others)
+        p.from = s->session;
+    b = broadcast_new(call, sizeof *b + topic.len + event.len + payload.bytes.len);
+    if (!to_others && !s->closing && (b->target = watcher(s, topic)))
+        b->target->refs++;
+    plx_topic_publish(s->store, &p, published, b);
+    return 0;
+}
+
+static int broadcast(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
+                     bool to_others)
+{
+    const plx_socket *s = call->m->socket;
+    int err = check(call, event, payload);
+
+    if (err != 0)
+        return err;
+    if (topic.len == 0)
+        return PLX_E_INVALID;
+    if (topic.len > PLX_NAME_MAX || call->issued >= BROADCASTS_MAX ||
+        (s->entry != 0 && call->number >= UINT32_MAX / BROADCASTS_MAX))
+        return PLX_E_TOOBIG;
+    /* Another worker has taken a long-poll session over and makes this call itself. */
+    if (s->closing && s->entry != 0)
+        return 0;
+    return publish(call, topic, event, payload, to_others);
+}
+
+int plx_channel_broadcast(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload)
+{
+    return broadcast(call, of(ch)->topic, event, payload, false);
+}
+
+int plx_channel_broadcast_from(plx_channel *ch, plx_call *call, plx_slice event,
+                               plx_payload payload)
+{
+    return broadcast(call, of(ch)->topic, event, payload, true);
+}
+
+int plx_channel_broadcast_to(plx_channel *ch, plx_call *call, plx_slice topic, plx_slice event,
+                             plx_payload payload)
+{
+    (void)ch;
+    return broadcast(call, topic, event, payload, false);
+}
+
+/* ---- barriers ---- */
+
+static size_t add_barrier(plx_out_barrier *list, size_t count, plx_membership *m, uint64_t offset)
+{
+    if (!m || m->gone || offset == 0)
+        return count;
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].membership == m) {
+            if (list[i].offset < offset)
+                list[i].offset = offset;
+            return count;
+        }
+    }
+    list[count] = (plx_out_barrier){m, offset};
+    return count + 1;
+}
+
+size_t plx_call_barriers(const plx_call *call, unsigned after, const plx_membership *whose,
+                         plx_out_barrier *room, plx_out_barrier **out)
+{
+    plx_broadcast *b = call->broadcasts;
+    size_t count = 0;
+
+    /* The first place is for the membership's own; those of other topics are in the list. */
+    *out = after + 1 <= PLX_BARRIERS ? room : plx_alloc((after + 1) * sizeof **out);
+    if (whose)
+        count = add_barrier(*out, count, (plx_membership *)whose, whose->caused);
+    for (; b && after > 0; b = b->next, after--)
+        count = add_barrier(*out, count, b->target, b->offset);
+    return count;
+}
