@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Runs the unit tests and the integration suites of one build or several and sums them up:
+#
+#     tests/run.sh [-b BUILD]... [-j JOBS] [SUITE...]
+#
+# BUILD: directory with the programs (default build/release; POLLUX_SUITES_<name of the directory with
+# - as _> may name the suites for it). SUITE: "unit" or a name in tests/integration without
+# ".test.mjs"; default: all. The last line is "N passed, N failed"; the exit status tells the same.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+builds=() jobs=2
+while getopts b:j: opt; do
+    case $opt in
+    b) builds+=("$OPTARG") ;;
+    j) jobs=$OPTARG ;;
+    *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ ${#builds[@]} -gt 0 ] || builds=(build/release)
+
+work=$(mktemp -d) || exit 2
+children=()
+cleanup() {
+    for pid in "${children[@]}"; do kill "$pid" 2>/dev/null; done
+    wait
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# Prints "passed failed" of a log: node's TAP summary, or cmocka's.
+count_tap() { awk '/^# pass /{p=$3} /^# fail /{f=$3} /^# cancelled /{c=$3} END{print p+0, f+c+0}' "$1"; }
+count_cmocka() {
+    awk '/^\[  PASSED  \] [0-9]+ test/{p+=$4} /^\[  FAILED  \] [0-9]+ test/{f+=$4} END{print p+0, f+0}' "$1"
+}
+
+# run_unit BUILD: every unit test program, one after the other.
+run_unit() {
+    local build=$1 out=$2 p f passed=0 failed=0 t
+    for t in "$build"/unit/test_*; do
+        [ -x "$t" ] && [ ! -d "$t" ] || continue
+        case $t in *.log | *.d) continue ;; esac
+        if ! "$t" >"$out.one" 2>&1; then
+            echo "--- $t" >>"$out.log"
+            cat "$out.one" >>"$out.log"
+        fi
+        read -r p f < <(count_cmocka "$out.one")
+        [ "$((p + f))" -gt 0 ] || f=1 # it ended before its summary
+        passed=$((passed + p)) failed=$((failed + f))
+    done
+    echo "$passed $failed" >"$out.count"
+}
+
+# run_suite BUILD SUITE: one file of node tests.
+run_suite() {
+    local build=$1 suite=$2 out=$3 p f status
+    POLLUX_BUILD=$build node --test-reporter=spec --test-reporter-destination=stdout \
+        --test-reporter=tap --test-reporter-destination="$out.tap" \
+        "tests/integration/$suite.test.mjs" >"$out.log" 2>&1
+    status=$?
+    read -r p f < <(count_tap "$out.tap" 2>/dev/null || echo 0 0)
+    [ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1 # it broke outside of a test
+    [ "$((p + f))" -gt 0 ] || f=1
+    echo "$p $f" >"$out.count"
+}
+
+suites_of() {
+    local name var
+    name=$(basename "$1")
+    var=POLLUX_SUITES_${name//[^a-zA-Z0-9]/_}
+    if [ -n "${!var:-}" ]; then
+        echo "${!var}"
+    else
+        # The longest first, so that the end is not one suite alone.
+        echo unit careful outage replay badinput phoenixjs longpoll fcgi \
+            $(cd tests/integration && ls *.test.mjs | sed 's/\.test\.mjs$//' |
+                grep -vxE 'careful|outage|replay|badinput|phoenixjs|longpoll|fcgi')
+    fi
+}
+
+run_one() {
+    local build=$1 suite=$2 out=$3 start=$SECONDS p f
+    : >"$out.log"
+    if [ "$suite" = unit ]; then run_unit "$build" "$out"; else run_suite "$build" "$suite" "$out"; fi
+    read -r p f <"$out.count"
+    {
+        if [ "$f" -gt 0 ]; then cat "$out.log"; else grep -E '^(deviations:|CPU|[0-9]+ (messages|pushes))' "$out.log"; fi
+        echo "$build: $suite: $p passed, $f failed ($((SECONDS - start)) s)"
+    } >"$out.report"
+    # One at a time, so that reports do not mix.
+    flock "$work/lock" cat "$out.report"
+}
+
+n=0
+for build in "${builds[@]}"; do
+    list=$*
+    [ -n "$list" ] || list=$(suites_of "$build")
+    for suite in $list; do
+        while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+        n=$((n + 1))
+        run_one "$build" "$suite" "$work/$n" &
+        children+=($!)
+    done
+done
+wait
+
+passed=0 failed=0
+for ((i = 1; i <= n; i++)); do
+    read -r p f <"$work/$i.count" 2>/dev/null || { p=0 f=1; }
+    passed=$((passed + p)) failed=$((failed + f))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
