@@ -89,7 +89,8 @@ typedef struct plx_config {
         char *prefix; /* default "plx:"; no braces */
     } redis;
     char *secret;          /* at least 32 characters; from `secret` or `secret_file` */
-    char *previous_secret; /* or NULL */
+    char *previous_secret; /* or NULL; from `previous_secret` or `previous_secret_file` */
+    char *secret_file, *previous_secret_file; /* as configured, or NULL */
     enum plx_log_level log_level; /* default info */
     plx_strings trusted_proxies;  /* IPv4/IPv6 addresses, CIDR ranges, or "unix"; default none */
     size_t max_body_bytes;        /* request bodies, default 1048576 (1 MiB) */

@@ -18,11 +18,12 @@ typedef struct plx_placeholder {
     plx_slice text; /* the literal text, or NAME */
 } plx_placeholder;
 
-/* Takes the next part off *rest (the whole template at first): 1 and the part in *out, 0 at the end,
- * or PLX_E_INVALID. */
+/* Takes the next part off *rest (the whole template at first): 1 and the part in *out, 0 at the
+ * end, or PLX_E_INVALID. */
 int plx_placeholder_next(plx_slice *rest, plx_placeholder *out);
 
-/* Whether the whole text is a template (a text without placeholders is one; the empty text is not). */
+/* Whether the whole text is a template (a text without placeholders is one; the empty text is not).
+ */
 bool plx_template_valid(plx_slice tmpl);
 
 #endif

@@ -27,8 +27,8 @@ int plx_url_split(plx_slice text, plx_url *out);
  * redis 6379; -1 for any other. */
 int plx_url_default_port(plx_slice scheme);
 
-/* Appends text with each %XX decoded; '+' stays '+'. PLX_E_INVALID for a '%' without two hexadecimal
- * digits or a decoded NUL, PLX_E_TOOBIG. */
+/* Appends text with each %XX decoded; '+' stays '+'. PLX_E_INVALID for a '%' without two
+ * hexadecimal digits or a decoded NUL, PLX_E_TOOBIG. */
 int plx_url_decode(plx_slice text, plx_buf *out);
 
 #endif

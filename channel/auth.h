@@ -19,9 +19,9 @@ typedef struct plx_auth_result {
  * tried then. With type none every token is ignored.
  *
  * Appends the claims, a JSON object, to claims_json: {} without a token; the token's data when that
- * is a map, else {auth.claim: data}. Returns 0; PLX_E_DENIED with result->reason; PLX_E_INVALID when
- * params_json is no JSON object; PLX_E_TOOBIG when claims_json is full. After an error claims_json is
- * as it was and result->authenticated is false. */
+ * is a map, else {auth.claim: data}. Returns 0; PLX_E_DENIED with result->reason; PLX_E_INVALID
+ * when params_json is no JSON object; PLX_E_TOOBIG when claims_json is full. After an error
+ * claims_json is as it was and result->authenticated is false. */
 int plx_auth_check(const plx_auth_config *auth, plx_slice params_json, plx_slice transport_token,
                    uint64_t wall_ms, plx_buf *claims_json, plx_auth_result *result);
 

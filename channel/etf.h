@@ -35,8 +35,8 @@ typedef struct plx_etf {
 int plx_etf_open(plx_etf *e, plx_slice bytes);
 bool plx_etf_at_end(const plx_etf *e);
 
-/* Each takes the next term and fails with PLX_E_INVALID, leaving *e as it was, when it is of another
- * kind or damaged. */
+/* Each takes the next term and fails with PLX_E_INVALID, leaving *e as it was, when it is of
+ * another kind or damaged. */
 int plx_etf_tuple(plx_etf *e, uint32_t *arity); /* only its head: its terms come next */
 int plx_etf_int(plx_etf *e, int64_t *out);      /* also PLX_E_INVALID when it does not fit */
 int plx_etf_float(plx_etf *e, double *out);

@@ -27,14 +27,12 @@ typedef struct plx_phoenix_key {
     size_t length;          /* key_length: 32; 1..PLX_PHOENIX_KEY_MAX */
 } plx_phoenix_key;
 
-/* Verifies a token as Plug.Crypto.verify/4 does: max_age_s replaces the age signed into the token; 0
- * leaves that one (an integer, a float, or infinity; a payload of the old form {data, signed_at_ms}
- * counts as signed for 86400 s). A token signed after wall_ms is invalid, without tolerance. On
- * success its data is appended to data_json.
- * PLX_E_INVALID: malformed, signed by somebody else, signed in the future, or data that JSON can't
- *   say (channel/etf).
- * PLX_E_GONE: genuine, but expired.
- * PLX_E_TOOBIG: longer than PLX_PHOENIX_TOKEN_MAX, or data_json is full.
+/* Verifies a token as Plug.Crypto.verify/4 does: max_age_s replaces the age signed into the token;
+ * 0 leaves that one (an integer, a float, or infinity; a payload of the old form {data,
+ * signed_at_ms} counts as signed for 86400 s). A token signed after wall_ms is invalid, without
+ * tolerance. On success its data is appended to data_json. PLX_E_INVALID: malformed, signed by
+ * somebody else, signed in the future, or data that JSON can't say (channel/etf). PLX_E_GONE:
+ * genuine, but expired. PLX_E_TOOBIG: longer than PLX_PHOENIX_TOKEN_MAX, or data_json is full.
  * After an error data_json is as it was. */
 int plx_phoenix_token_verify(const plx_phoenix_key *key, plx_slice token, uint64_t max_age_s,
                              uint64_t wall_ms, plx_buf *data_json);

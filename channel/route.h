@@ -6,8 +6,8 @@
 #include "base/config.h"
 #include "base/pair.h"
 
-#define PLX_ROUTE_VARS 8      /* variables in one socket path; the configuration is held to it */
-#define PLX_ROUTE_PATH 4096   /* longer request paths lead nowhere */
+#define PLX_ROUTE_VARS 8    /* variables in one socket path; the configuration is held to it */
+#define PLX_ROUTE_PATH 4096 /* longer request paths lead nowhere */
 
 /* The channel section for a topic: an exact pattern beats every prefix, of prefixes the longest
  * wins. NULL: unmatched topic. */
