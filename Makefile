@@ -68,6 +68,12 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
+# Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
+# place of X.
+FAKED   := plx_topic_publish plx_topic_position plx_store_config
+$(B)/unit/test_socket $(B)/unit/test_socket_async $(B)/unit/test_socket_recorded: \
+  LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
+
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
 # them.
 $(B)/modules/%.so: tests/backend/%.c

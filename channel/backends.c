@@ -37,8 +37,9 @@ static int check_abi(const plx_backend *backend, plx_buf *why)
         return PLX_E_INVALID;
     }
     if (backend->abi != PLX_BACKEND_ABI) {
-        plx_buf_printf(why, "made for version %u of the interface, this is version %u: compile it"
-                            " against this Pollux' channel/backend.h",
+        plx_buf_printf(why,
+                       "made for version %u of the interface, this is version %u: compile it"
+                       " against this Pollux' channel/backend.h",
                        backend->abi, (unsigned)PLX_BACKEND_ABI);
         return PLX_E_INVALID;
     }
@@ -58,8 +59,7 @@ static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *
     f = find_entry_point(e->module);
     if (!f)
         return problem_at(config, e->config, problem,
-                          "no channel module (it has no function pollux_backend)",
-                          e->config->path);
+                          "no channel module (it has no function pollux_backend)", e->config->path);
     plx_buf_init(&why, 0);
     e->backend = f();
     if (check_abi(e->backend, &why) != 0)

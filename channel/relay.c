@@ -1,4 +1,5 @@
-/* The relay backend: what a client pushes is broadcast, unread. Nothing to write, nothing to run. */
+/* The relay backend: what a client pushes is broadcast, unread. Nothing to write, nothing to run.
+ */
 #include "base/error.h"
 #include "channel/backends.h"
 
@@ -15,8 +16,8 @@ static void relay(void *state, plx_channel *ch, plx_call *call, plx_slice event,
         plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"binary not kept\"}"));
         return;
     }
-    err = (options->relay_to_others ? plx_channel_broadcast_from : plx_channel_broadcast)(
-        ch, call, event, payload);
+    err = (options->relay_to_others ? plx_channel_broadcast_from
+                                    : plx_channel_broadcast)(ch, call, event, payload);
     if (err != 0)
         plx_call_crash(call, plx_strerror(err));
     else if (options->reply)

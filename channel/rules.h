@@ -5,8 +5,8 @@
 #include "base/config.h"
 #include "base/slice.h"
 
-/* join = any | authenticated | none, and only_topic: the template must expand (params and claims are
- * JSON objects) and be the topic. */
+/* join = any | authenticated | none, and only_topic: the template must expand (params and claims
+ * are JSON objects) and be the topic. */
 bool plx_rules_may_join(const plx_channel_config *c, plx_slice topic, plx_slice params,
                         plx_slice claims);
 /* push = any | authenticated | none. */

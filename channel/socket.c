@@ -221,7 +221,8 @@ void plx_socket_route(plx_socket *s, const plx_message *m, uint32_t number)
     else if (named && plx_slice_is(m->event.text, "phx_leave"))
         plx_socket_answer(s, m, m->join_ref, false, plx_empty_object);
     else
-        plx_socket_answer(s, m, no_term, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
+        plx_socket_answer(s, m, no_term, true,
+                          PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
 }
 
 static bool is_heartbeat(const plx_message *m)
@@ -233,8 +234,11 @@ static bool is_heartbeat(const plx_message *m)
 /* A reply that can't wait for its turn because there is no room to wait. */
 static void refuse_waiting(plx_socket *s, const plx_message *m)
 {
-    plx_out out = {.kind = PLX_OUT_REPLY, .join_ref = m->join_ref, .ref = m->ref,
-                   .topic = m->topic, .status = PLX_LIT("error"),
+    plx_out out = {.kind = PLX_OUT_REPLY,
+                   .join_ref = m->join_ref,
+                   .ref = m->ref,
+                   .topic = m->topic,
+                   .status = PLX_LIT("error"),
                    .payload = PLX_JSON_PAYLOAD("{\"reason\":\"too many messages waiting\"}")};
 
     plx_socket_emit(s, &out);
@@ -261,8 +265,11 @@ void plx_socket_handle(plx_socket *s, const plx_message *m)
     if (m->topic.kind == PLX_TERM_STRING)
         lane = lane_to_wait_in(s, m->topic.text);
     if (is_heartbeat(m)) {
-        plx_out out = {.kind = PLX_OUT_REPLY, .ref = m->ref, .topic = m->topic,
-                       .status = PLX_LIT("ok"), .payload = plx_empty_object};
+        plx_out out = {.kind = PLX_OUT_REPLY,
+                       .ref = m->ref,
+                       .topic = m->topic,
+                       .status = PLX_LIT("ok"),
+                       .payload = plx_empty_object};
         plx_socket_emit(s, &out);
     } else if (!lane || !plx_lane_busy(s, lane)) {
         plx_socket_route(s, m, number);

@@ -29,8 +29,8 @@
 
 #define PLX_JOIN_WAITING 64 /* messages kept for a topic whose join or call is pending */
 /* Bytes of waiting messages per socket, and of broadcasts that have no place in the log yet: past
- * the first a message is refused like the 65th, past the second messages wait. One message alone may
- * be larger. */
+ * the first a message is refused like the 65th, past the second messages wait. One message alone
+ * may be larger. */
 #define PLX_WAITING_BYTES  1048576
 #define PLX_INFLIGHT_BYTES 1048576
 
@@ -65,13 +65,15 @@ struct plx_membership {
     bool over;     /* its last message was emitted */
     bool held;     /* plx_membership_hold */
     bool gone;     /* ops->closed was called, or never will be */
+    bool replaced; /* its deliveries have gone over to a newer membership */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
     void *transport;      /* free for the transport; NULL at first, which frees it in `closed` */
 };
 
-/* join_ref that pushes and later replies carry: the one sent, or the join's ref when it was null. */
+/* join_ref that pushes and later replies carry: the one sent, or the join's ref when it was null.
+ */
 plx_term plx_membership_join_ref(const plx_membership *m);
 
 typedef struct plx_socket_ops {
@@ -80,11 +82,12 @@ typedef struct plx_socket_ops {
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
      * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
-     * m->replaces is set, deliveries continue from where that one stands, and barriers that name that
-     * one mean m from then on. */
+     * m->replaces is set, deliveries continue from where that one stands, and barriers that name
+     * that one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
-    /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the whole
-     * socket is being closed.) Called for every membership that was opened or restored, once. */
+    /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the
+     * whole socket is being closed.) Called for every membership that was opened or restored, once.
+     */
     void (*closed)(plx_socket *s, plx_membership *m);
     /* Nothing is pending any more (long-poll: time to commit). Never from inside plx_socket_handle
      * or plx_membership_lost: their caller looks at `pending` afterwards. May be NULL. */
@@ -108,13 +111,18 @@ struct plx_socket {
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
      * entry 0: WebSocket, no producer. */
     uint64_t entry;
-    uint32_t next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
+    uint32_t
+        next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
     /* The core's own. */
     unsigned refs;
-    uint16_t depth;          /* entered this often: memberships are freed at depth 0 */
-    bool reap;               /* a membership is over */
+    uint16_t depth;             /* entered this often: memberships are freed at depth 0 */
+    bool reap;                  /* a membership is over */
     bool was_busy, was_pending; /* when it was entered */
     uint32_t waiting_bytes, inflight_bytes;
+    /* Redis could not be asked for a position or a broadcast (PLX_E_DOWN, PLX_E_TIMEOUT). A
+     * long-poll transport then drops this socket and works the same inbox entry again later:
+     * broadcasts that did take effect are known by their producer. */
+    bool unavailable;
 };
 
 typedef struct plx_socket_init {
@@ -166,7 +174,8 @@ void plx_membership_lost(plx_membership *m);
  * callback of this socket's ops, but for idle and relieved. */
 void plx_socket_free(plx_socket *s, enum plx_end_reason reason);
 
-/* Frees without terminating anything: a long-poll session's copy after its commit. The same limits. */
+/* Frees without terminating anything: a long-poll session's copy after its commit. The same limits.
+ */
 void plx_socket_forget(plx_socket *s);
 
 /* The live membership of a topic, or NULL. */

@@ -103,8 +103,11 @@ static void address(const plx_call *call, const plx_note *note, plx_out *out)
 static void emit(plx_call *call, unsigned after, const plx_note *note)
 {
     plx_out_barrier room[PLX_BARRIERS], *barriers = room;
-    plx_out out = {.kind = note->kind, .payload = note->payload, .membership = note->of,
-                   .opens = note->opens, .ends = note->ends};
+    plx_out out = {.kind = note->kind,
+                   .payload = note->payload,
+                   .membership = note->of,
+                   .opens = note->opens,
+                   .ends = note->ends};
 
     address(call, note, &out);
     out.barrier_count = plx_call_barriers(call, after, note->of, room, &barriers);
@@ -123,8 +126,8 @@ static void emit(plx_call *call, unsigned after, const plx_note *note)
 /* Emits a note of a call whose turn it is. */
 static void let_out(plx_call *call, unsigned after, const plx_note *note)
 {
-    plx_note instead = {.kind = PLX_OUT_REPLY, .failed = true, .of = note->of,
-                        .payload = UNAVAILABLE};
+    plx_note instead = {
+        .kind = PLX_OUT_REPLY, .failed = true, .of = note->of, .payload = UNAVAILABLE};
 
     if (call->kind == PLX_CALL_PUSH && call->unavailable && note->kind == PLX_OUT_REPLY)
         note = &instead;
@@ -176,8 +179,8 @@ void plx_call_say_close(plx_call *call, plx_membership *of)
 
 bool plx_call_flush(plx_call *call)
 {
-    plx_note unavailable = {.kind = PLX_OUT_REPLY, .failed = true, .of = call->m,
-                            .payload = UNAVAILABLE};
+    plx_note unavailable = {
+        .kind = PLX_OUT_REPLY, .failed = true, .of = call->m, .payload = UNAVAILABLE};
 
     while (!plx_list_empty(&call->kept)) {
         plx_kept *kept = PLX_CONTAINER(call->kept.next, plx_kept, node);

@@ -43,10 +43,10 @@ typedef struct plx_membership_core {
 /* Something that a call says to the client. */
 typedef struct plx_note {
     enum plx_out_kind kind;
-    bool failed;         /* REPLY: status "error" */
-    bool opens, ends;    /* see plx_out */
-    plx_membership *of;  /* whom it belongs to, or NULL */
-    plx_slice event;     /* PUSH */
+    bool failed;        /* REPLY: status "error" */
+    bool opens, ends;   /* see plx_out */
+    plx_membership *of; /* whom it belongs to, or NULL */
+    plx_slice event;    /* PUSH */
     plx_payload payload;
 } plx_note;
 
@@ -73,11 +73,11 @@ struct plx_call {
     plx_lane *lane;    /* NULL once it is done or dropped */
     enum plx_call_kind kind;
     unsigned refs;
-    uint32_t number;          /* of the message in its entry */
-    plx_term join_ref, ref;   /* of its reply */
-    plx_payload own;          /* the message's payload, during the backend's callback only */
-    plx_list kept;            /* plx_kept.node */
-    plx_broadcast *broadcasts, *last_broadcast;
+    uint32_t number;        /* of the message in its entry */
+    plx_term join_ref, ref; /* of its reply */
+    plx_payload own;        /* the message's payload, during the backend's callback only */
+    plx_list kept;          /* plx_kept.node */
+    plx_broadcast *broadcasts, *last_broadcast, *unsettled; /* the first that is not settled */
     unsigned issued, settled; /* broadcasts; settled: so many from the first on, without a break */
     bool answered;            /* by the backend */
     bool decided;             /* a join: its reply may go out */

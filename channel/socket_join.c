@@ -93,6 +93,7 @@ static void positioned(void *arg, int err, const plx_position *position)
     if (m->state == PLX_ENDED) {
         /* the socket is gone */
     } else if (err != 0 || call->unavailable) {
+        s->unavailable = s->unavailable || err == PLX_E_DOWN || err == PLX_E_TIMEOUT;
         plx_log_limited(PLX_WARNING, "join of \"%.*s\" refused: %s", (int)m->topic.len,
                         m->topic.data, plx_strerror(err != 0 ? err : PLX_E_DOWN));
         plx_membership_end(m, PLX_END_CLOSED);
@@ -134,7 +135,7 @@ void plx_membership_ready(plx_membership *m)
     m->state = PLX_JOINED;
     if (m->replaces) {
         m->caused = m->replaces->caused;
-        m->replaces->caused = 0;
+        m->replaces->replaced = true;
         plx_call_say_close(call, m->replaces);
     }
     decide(call);
@@ -143,7 +144,8 @@ void plx_membership_ready(plx_membership *m)
 
 void plx_socket_part(plx_membership *m, const plx_message *message, uint32_t number)
 {
-    plx_call *call = plx_call_new(m, PLX_CALL_OWN, plx_membership_join_ref(m), message->ref, number);
+    plx_call *call =
+        plx_call_new(m, PLX_CALL_OWN, plx_membership_join_ref(m), message->ref, number);
     plx_note reply = {.kind = PLX_OUT_REPLY, .of = m, .payload = plx_empty_object};
 
     plx_membership_end(m, PLX_END_LEFT);

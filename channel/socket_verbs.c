@@ -78,9 +78,8 @@ plx_slice plx_call_message_id(const plx_call *call)
     const plx_socket *s = call->m->socket;
 
     if (!call->id)
-        mutable_call->id =
-            plx_asprintf("%.*s:%llu:%u", (int)s->session.len, s->session.data,
-                         (unsigned long long)s->entry, (unsigned)call->number);
+        mutable_call->id = plx_asprintf("%.*s:%llu:%u", (int)s->session.len, s->session.data,
+                                        (unsigned long long)s->entry, (unsigned)call->number);
     return plx_slice_of(call->id);
 }
 
@@ -112,8 +111,8 @@ static int check(const plx_call *call, plx_slice event, plx_payload payload)
 
 int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload)
 {
-    plx_note note = {.kind = PLX_OUT_PUSH, .of = (plx_membership *)ch, .event = event,
-                     .payload = payload};
+    plx_note note = {
+        .kind = PLX_OUT_PUSH, .of = (plx_membership *)ch, .event = event, .payload = payload};
     int err = check(call, event, payload);
 
     if (err == 0)
@@ -147,6 +146,8 @@ static plx_broadcast *broadcast_new(plx_call *call, size_t bytes)
     else
         call->broadcasts = b;
     call->last_broadcast = b;
+    if (!call->unsettled)
+        call->unsettled = b;
     call->issued++;
     call->m->socket->pending++;
     call->m->socket->inflight_bytes += b->bytes;
@@ -166,12 +167,13 @@ void plx_broadcasts_free(plx_call *call)
     call->broadcasts = NULL;
 }
 
-/* How many from the first on are settled without a break. */
+/* Moves on over what is settled without a break from the first one on. */
 static void count_settled(plx_call *call)
 {
-    call->settled = 0;
-    for (plx_broadcast *b = call->broadcasts; b && b->settled; b = b->next)
+    while (call->unsettled && call->unsettled->settled) {
+        call->unsettled = call->unsettled->next;
         call->settled++;
+    }
 }
 
 static void settle(plx_broadcast *b, int err, const plx_position *position)
@@ -182,8 +184,10 @@ static void settle(plx_broadcast *b, int err, const plx_position *position)
     b->settled = true;
     if (err != 0) {
         call->unavailable = true;
-        plx_log_limited(PLX_WARNING, "a broadcast by \"%.*s\" failed: %s",
-                        (int)call->m->topic.len, call->m->topic.data, plx_strerror(err));
+        if (err == PLX_E_DOWN || err == PLX_E_TIMEOUT)
+            call->m->socket->unavailable = true;
+        plx_log_limited(PLX_WARNING, "a broadcast by \"%.*s\" failed: %s", (int)call->m->topic.len,
+                        call->m->topic.data, plx_strerror(err));
     } else if (target) {
         b->offset = position->offset;
         if (target->caused < b->offset)
@@ -219,9 +223,11 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     plx_socket *s = call->m->socket;
     const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
     const plx_channel_config *config = entry ? entry->config : NULL;
-    plx_publication p = {.topic = topic, .event = event, .payload = payload.bytes,
-                         .kind = payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY
-                                                                    : PLX_KIND_JSON};
+    plx_publication p = {.topic = topic,
+                         .event = event,
+                         .payload = payload.bytes,
+                         .kind =
+                             payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY : PLX_KIND_JSON};
     plx_broadcast *b;
 
     if (config && config->has_history) {
@@ -306,7 +312,7 @@ size_t plx_call_barriers(const plx_call *call, unsigned after, const plx_members
 
     /* The first place is for the membership's own; those of other topics are in the list. */
     *out = after + 1 <= PLX_BARRIERS ? room : plx_alloc((after + 1) * sizeof **out);
-    if (whose)
+    if (whose && !whose->replaced)
         count = add_barrier(*out, count, (plx_membership *)whose, whose->caused);
     for (; b && after > 0; b = b->next, after--)
         count = add_barrier(*out, count, b->target, b->offset);

@@ -1,0 +1,160 @@
+/* A store without Redis for unit tests: the linker puts these in the place of store/'s functions
+ * (--wrap, see the Makefile). What is asked lies in one queue in the order of the asking, as in the
+ * real one; the test answers it when and how it likes. */
+#ifndef PLX_TESTS_FAKE_STORE_H
+#define PLX_TESTS_FAKE_STORE_H
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "store/topic.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+typedef struct fake_request {
+    struct fake_request *next;
+    bool is_position, answered;
+    char *topic, *event, *payload, *from, *producer, *key;
+    size_t payload_len;
+    enum plx_kind kind;
+    uint64_t entry, history_size;
+    uint32_t index;
+    plx_publish_cb *published;
+    plx_position_cb *positioned;
+    void *arg;
+} fake_request;
+
+static fake_request *fake_first, *fake_last;
+static uint64_t fake_offset; /* of all topics: enough for tests */
+static plx_config fake_config = {.max_body_bytes = 1048576};
+static plx_store *const fake_store = (plx_store *)&fake_config;
+
+static fake_request *fake_ask(plx_slice topic, void *arg)
+{
+    fake_request *r = plx_alloc_zero(1, sizeof *r);
+
+    r->topic = plx_slice_dup(topic);
+    r->arg = arg;
+    if (fake_last)
+        fake_last->next = r;
+    else
+        fake_first = r;
+    fake_last = r;
+    return r;
+}
+
+void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb,
+                              void *arg);
+void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb, void *arg)
+{
+    fake_request *r = fake_ask(p->topic, arg);
+
+    assert(s == fake_store);
+    r->event = plx_slice_dup(p->event);
+    r->payload = plx_slice_dup(p->payload);
+    r->payload_len = p->payload.len;
+    r->from = plx_slice_dup(p->from);
+    r->producer = plx_slice_dup(p->producer);
+    r->key = plx_slice_dup(p->key);
+    r->kind = p->kind;
+    r->entry = p->entry;
+    r->index = p->index;
+    r->history_size = p->history_size;
+    r->published = cb;
+}
+
+void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg);
+void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg)
+{
+    fake_request *r = fake_ask(topic, arg);
+
+    assert(s == fake_store);
+    r->is_position = true;
+    r->positioned = cb;
+}
+
+const plx_config *__wrap_plx_store_config(const plx_store *s);
+const plx_config *__wrap_plx_store_config(const plx_store *s)
+{
+    assert(s == fake_store);
+    return &fake_config;
+}
+
+static void fake_free(fake_request *r)
+{
+    free(r->topic);
+    free(r->event);
+    free(r->payload);
+    free(r->from);
+    free(r->producer);
+    free(r->key);
+    free(r);
+}
+
+/* Takes a request out of the queue: the n-th that waits (0: the oldest). */
+static fake_request *fake_take(unsigned n)
+{
+    fake_request **at = &fake_first, *r, *before = NULL;
+
+    for (; n > 0; n--) {
+        assert(*at);
+        before = *at;
+        at = &(*at)->next;
+    }
+    assert(*at);
+    r = *at;
+    *at = r->next;
+    if (fake_last == r)
+        fake_last = before;
+    return r;
+}
+
+/* Answers the n-th request that waits with this error, or (err 0) a position. */
+static void fake_answer(unsigned n, int err)
+{
+    fake_request *r = fake_take(n);
+    plx_position p = {.epoch = "e", .offset = fake_offset};
+
+    if (r->is_position) {
+        r->positioned(r->arg, err, err ? NULL : &p);
+    } else {
+        if (!err)
+            p.offset = ++fake_offset;
+        r->published(r->arg, err, err ? NULL : &p, false);
+    }
+    fake_free(r);
+}
+
+static inline unsigned fake_waiting(void)
+{
+    unsigned n = 0;
+
+    for (fake_request *r = fake_first; r; r = r->next)
+        n++;
+    return n;
+}
+
+static inline fake_request *fake_peek(unsigned n)
+{
+    fake_request *r = fake_first;
+
+    while (n-- > 0)
+        r = r->next;
+    return r;
+}
+
+static inline void fake_answer_all(void)
+{
+    while (fake_first)
+        fake_answer(0, 0);
+}
+
+/* As when the store is closed. */
+static inline void fake_reset(void)
+{
+    while (fake_first)
+        fake_answer(0, PLX_E_DOWN);
+    fake_offset = 0;
+}
+
+#endif
