@@ -15,10 +15,8 @@ static const plx_slice data_headers =
 
 static void respond_json(plx_http_request *r, unsigned http_status, plx_slice body)
 {
-    plx_http_response out = {.status = http_status,
-                             .content_type = JSON_TYPE,
-                             .headers = data_headers,
-                             .body = body};
+    plx_http_response out = {
+        .status = http_status, .content_type = JSON_TYPE, .headers = data_headers, .body = body};
     r->respond(r, &out);
 }
 

@@ -17,9 +17,9 @@ typedef struct plx_lp_connecting {
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
     const plx_socket_config *socket;
-    ev_timer timer;   /* the end of waiting, or of a refusal's delay */
+    ev_timer timer; /* the end of waiting, or of a refusal's delay */
     bool refused;
-    bool creating;    /* the script is under way */
+    bool creating; /* the script is under way */
     char sid[PLX_SID_LEN + 1];
     enum plx_vsn vsn;
     plx_buf params, claims, id;

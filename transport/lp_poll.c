@@ -9,8 +9,7 @@
  * Delivery writes nothing to Redis: what an answer holds is covered by the token
  * that comes with it, and the client's next request says whether it arrived.
  */
-#include "transport/lp_internal.h"
-#include "transport/lp_merge.h"
+#include "transport/lp_poll.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -26,68 +25,15 @@
 /* Topics that have not caught up by then are left for the next poll when something else is due. */
 #define SETTLE_MS 300
 
-enum poll_state { OPENING, PARKED, LOOKING, OUTDATED };
-
-typedef struct lp_poll lp_poll;
-
-/* A watched topic of a poll. */
-typedef struct poll_topic {
-    plx_lp_topic merge;
-    plx_feed_watch watch;
-    lp_poll *poll;
-    plx_position start;
-    bool settling;  /* counted in poll->unsettled */
-    bool reporting; /* its gap is being told to the inbox */
-} poll_topic;
-
-struct lp_poll {
-    plx_list node;  /* in lp->polls */
-    plx_list dirty; /* in lp->dirty, or alone */
-    plx_longpoll *lp;
-    plx_http_request *http; /* NULL once answered or gone */
-    const plx_socket_config *socket;
-    plx_lp_cursor cursor; /* what the client has */
-    uint64_t generation, arrived_ms;
-    char key[PLX_SID_LEN + 24];
-    enum poll_state state;
-    bool opened;    /* plx_session_poll succeeded */
-    bool calling;   /* a store call is under way */
-    bool look_again, window_over, full;
-    unsigned unsettled;
-    unsigned reports; /* store calls of poll_topic.reporting */
-    plx_lp_merge merge;
-    ev_timer window, settle;
-};
-
 static void look(lp_poll *p);
 
-static poll_topic *topic_of(plx_feed_watch *w)
-{
-    return PLX_CONTAINER(w, poll_topic, watch);
-}
-
-static void mark_dirty(lp_poll *p)
+void plx_lp_poll_dirty(lp_poll *p)
 {
     if (p->http && plx_list_empty(&p->dirty))
         plx_list_push(&p->lp->dirty, &p->dirty);
 }
 
-static void topic_free(poll_topic *t)
-{
-    plx_feed_watch_stop(&t->watch);
-    plx_lp_topic_fini(&t->merge);
-    free(t);
-}
-
-static void drop_topics(lp_poll *p)
-{
-    while (!plx_list_empty(&p->merge.topics))
-        topic_free(PLX_CONTAINER(p->merge.topics.next, poll_topic, merge.node));
-    p->unsettled = 0;
-}
-
-/* Lets go of everything but the memory, and of that too when no store call is under way. */
-static void release(lp_poll *p)
+void plx_lp_poll_release(lp_poll *p)
 {
     p->http = NULL;
     ev_timer_stop(p->lp->loop, &p->window);
@@ -96,7 +42,7 @@ static void release(lp_poll *p)
     plx_list_remove(&p->dirty);
     if (plx_map_get(p->lp->poll_by_key, plx_slice_of(p->key)) == p)
         plx_map_remove(p->lp->poll_by_key, plx_slice_of(p->key));
-    drop_topics(p);
+    plx_lp_poll_drop_topics(p);
     plx_lp_merge_fini(&p->merge);
     if (p->calling || p->reports > 0)
         return;
@@ -107,13 +53,13 @@ static void release(lp_poll *p)
 
 static void client_gone(plx_http_request *http)
 {
-    release(http->handler);
+    plx_lp_poll_release(http->handler);
 }
 
 static void answer_body(lp_poll *p, unsigned status)
 {
     plx_http_request *http = p->http;
-    release(p);
+    plx_lp_poll_release(p);
     plx_lp_answer_status(http, status);
 }
 
@@ -127,7 +73,7 @@ static void answer(lp_poll *p, unsigned status, plx_slice messages)
     plx_lp_token_make(plx_slice_of(p->lp->config->secret), plx_slice_of(p->socket->path),
                       &p->cursor, &token);
     plx_http_request *http = p->http;
-    release(p);
+    plx_lp_poll_release(p);
     plx_lp_answer_poll(http, status, plx_buf_slice(&token), messages);
     plx_buf_fini(&token);
 }
@@ -144,17 +90,6 @@ static bool answer_if_any(lp_poll *p)
     return n > 0;
 }
 
-/* A barrier that waits for an event which surely exists: make the feed fetch it. */
-static void chase_barrier(lp_poll *p)
-{
-    if (p->merge.blocked_offset == 0)
-        return;
-    plx_lp_topic *m = plx_lp_merge_topic(&p->merge, p->merge.blocked_slot);
-    poll_topic *t = m ? PLX_CONTAINER(m, poll_topic, merge) : NULL;
-    if (t && t->watch.feed)
-        plx_feed_expect(t->watch.feed, p->merge.blocked_offset);
-}
-
 static void settle_up(lp_poll *p)
 {
     if (p->http == NULL || p->state != PARKED)
@@ -166,7 +101,7 @@ static void settle_up(lp_poll *p)
     if (p->window_over)
         answer(p, 204, plx_slice_make(NULL, 0));
     else
-        chase_barrier(p);
+        plx_lp_poll_chase(p);
 }
 
 void plx_lp_polls_flush(plx_longpoll *lp)
@@ -179,134 +114,7 @@ void plx_lp_polls_flush(plx_longpoll *lp)
         settle_up(PLX_CONTAINER(n, lp_poll, dirty));
 }
 
-/* ---- what the feeds tell ---- */
-
-static void settled(poll_topic *t)
-{
-    if (t->settling) {
-        t->settling = false;
-        t->poll->unsettled--;
-    }
-    mark_dirty(t->poll);
-}
-
-static void feed_ready(plx_feed_watch *w)
-{
-    (void)w;
-}
-
-static void feed_event(plx_feed_watch *w, plx_event *e)
-{
-    poll_topic *t = topic_of(w);
-    lp_poll *p = t->poll;
-    plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
-    t->merge.seen = e->position.offset;
-    if (!plx_slice_eq(e->from, sid))
-        plx_lp_topic_add(&t->merge, e);
-    if (t->merge.count - t->merge.head >= PLX_LP_MESSAGES || t->merge.bytes >= PLX_LP_BYTES) {
-        p->full = true; /* as much as an answer holds: the rest follows with the next poll */
-        plx_feed_watch_stop(w);
-        settled(t);
-    }
-    if (p->unsettled == 0 || p->full)
-        mark_dirty(p);
-}
-
-static void feed_caught_up(plx_feed_watch *w)
-{
-    settled(topic_of(w));
-}
-
-static void reported(void *arg, int err, enum plx_post_result result, uint64_t entry,
-                     unsigned status, const plx_work *work)
-{
-    lp_poll *p = arg;
-    (void)entry;
-    (void)status;
-    p->reports--;
-    if (err == 0 && result == PLX_POST_WORK)
-        plx_lp_work_start(p->lp, work);
-    if (p->http == NULL)
-        release(p);
-}
-
-/* The log of a joined topic has a gap. Only the lease's holder may end the slot, so it is told
- * through the inbox; the slot's phx_error then comes through the queue. */
-static void feed_lost(plx_feed_watch *w)
-{
-    poll_topic *t = topic_of(w);
-    lp_poll *p = t->poll;
-    t->merge.lost = true;
-    settled(t);
-    if (t->merge.open && !t->reporting) {
-        char slot[16];
-        int n = snprintf(slot, sizeof slot, "%" PRIu32, t->merge.slot);
-        t->reporting = true;
-        p->reports++;
-        plx_session_post(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), PLX_ENTRY_LOST,
-                         plx_slice_make(slot, (size_t)n), 200, plx_slice_make(slot, (size_t)n),
-                         plx_lp_life_ms(p->socket), reported, p);
-    }
-}
-
-static const plx_feed_ops feed_ops = {
-    .ready = feed_ready,
-    .event = feed_event,
-    .caught_up = feed_caught_up,
-    .lost = feed_lost,
-};
-
 /* ---- what the session's scripts give ---- */
-
-static void watch_topic(lp_poll *p, const plx_slot *slot, bool open)
-{
-    if (plx_lp_merge_topic(&p->merge, slot->number))
-        return;
-    poll_topic *t = plx_alloc_zero(1, sizeof *t);
-    plx_position from = slot->start;
-    from.offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
-    plx_lp_topic_init(&t->merge, slot->number, from.offset, open);
-    t->poll = p;
-    t->watch.ops = &feed_ops;
-    plx_list_push(&p->merge.topics, &t->merge.node);
-    if (p->state == OPENING) {
-        t->settling = true;
-        p->unsettled++;
-    }
-    plx_feed_watch_start(p->lp->store, &t->watch, slot->topic, &from);
-}
-
-/* Whether the queue still holds the entry that opens this slot. */
-static bool opens_later(const plx_session_view *v, uint32_t slot)
-{
-    for (size_t i = 0; i < v->q_count; i++)
-        if (v->q[i].kind == PLX_Q_OPEN && v->q[i].slot.number == slot)
-            return true;
-    return false;
-}
-
-static void take_view(lp_poll *p, const plx_session_view *v)
-{
-    uint64_t last = p->merge.q;
-    if (!plx_list_empty(&p->merge.entries))
-        last = PLX_CONTAINER(p->merge.entries.prev, plx_lp_entry, node)->id;
-    for (size_t i = 0; i < v->q_count; i++) {
-        const plx_q_entry *e = &v->q[i];
-        if (e->id <= last)
-            continue;
-        plx_lp_entry *copy = plx_lp_entry_copy(e);
-        plx_list_push(&p->merge.entries, &copy->node);
-        /* A slot that ended meanwhile is not listed any more; what it still owes is read. */
-        if (e->kind == PLX_Q_END &&
-            plx_lp_cursor_offset(&p->cursor, e->slot.number, e->slot.start.offset) < e->end)
-            watch_topic(p, &e->slot, !opens_later(v, e->slot.number));
-    }
-    /* Begin at another topic each time, so that a busy one does not starve those behind it. */
-    for (size_t i = 0; i < v->slot_count; i++) {
-        const plx_slot *s = &v->slots[(i + p->generation) % v->slot_count];
-        watch_topic(p, s, !opens_later(v, s->number));
-    }
-}
 
 static void viewed(lp_poll *p, int err, const plx_session_view *v)
 {
@@ -322,10 +130,10 @@ static void viewed(lp_poll *p, int err, const plx_session_view *v)
             answer(p, 204, plx_slice_make(NULL, 0));
         return;
     }
-    take_view(p, v);
+    plx_lp_poll_take_view(p, v);
     p->state = PARKED;
     p->opened = true;
-    mark_dirty(p);
+    plx_lp_poll_dirty(p);
 }
 
 /* viewed, and once more when a wake came while the script ran. */
@@ -352,7 +160,7 @@ static void on_polled(void *arg, int err, const plx_session_view *v)
             plx_mailbox_supersede(p->lp->store, v->old_worker, sid, v->old_generation);
     }
     if (p->http == NULL)
-        release(p);
+        plx_lp_poll_release(p);
     else if (p->state != OUTDATED)
         take_answer(p, err, v);
 }
@@ -362,7 +170,7 @@ static void on_looked(void *arg, int err, const plx_session_view *v)
     lp_poll *p = arg;
     p->calling = false;
     if (p->http == NULL)
-        release(p);
+        plx_lp_poll_release(p);
     else if (err == PLX_E_BUSY && p->state != OUTDATED)
         outdate(p);
     else if (p->state != OUTDATED)
@@ -411,14 +219,14 @@ static void on_settle(struct ev_loop *loop, ev_timer *t, int events)
     (void)events;
     lp_poll *p = t->data;
     p->full = true;
-    mark_dirty(p);
+    plx_lp_poll_dirty(p);
 }
 
 static void outdate(lp_poll *p)
 {
     uint64_t held = plx_now_ms() - p->arrived_ms;
     p->state = OUTDATED;
-    drop_topics(p);
+    plx_lp_poll_drop_topics(p);
     plx_list_remove(&p->dirty);
     if (held >= OUTDATED_MIN_MS) {
         answer(p, 204, plx_slice_make(NULL, 0));

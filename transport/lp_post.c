@@ -68,8 +68,8 @@ static void overload(lp_post *p)
     plx_lp_answer_overload(http);
 }
 
-static void posted(void *arg, int err, enum plx_post_result result, uint64_t entry,
-                   unsigned status, const plx_work *work)
+static void posted(void *arg, int err, enum plx_post_result result, uint64_t entry, unsigned status,
+                   const plx_work *work)
 {
     lp_post *p = arg;
     plx_longpoll *lp = p->lp;

@@ -95,8 +95,8 @@ int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c,
 
 static bool token_char(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
 }
 
 bool plx_lp_token_form(plx_slice text)

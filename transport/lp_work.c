@@ -24,7 +24,6 @@ typedef struct work_out {
     bool end_unknown; /* END: the topic's offset is to be read before the commit */
 } work_out;
 
-
 typedef struct lp_work {
     plx_list node; /* in lp->works */
     plx_longpoll *lp;
@@ -133,8 +132,8 @@ static void name_slot(plx_q_entry *q, const plx_membership *m)
     q->slot.start = m->start;
 }
 
-/* The end of a membership: where its topic stands now, unless a rejoin began at a known place, or its
- * log is lost. */
+/* The end of a membership: where its topic stands now, unless a rejoin began at a known place, or
+ * its log is lost. */
 static void set_end(work_out *o, const plx_out *out)
 {
     plx_membership *m = out->membership;
@@ -171,8 +170,8 @@ static void emit(plx_socket *s, const plx_out *out)
     } else if (err == PLX_E_DENIED) {
         w->lp->skipped_binary++;
     } else {
-        plx_log_limited(PLX_WARNING, "session %s: a message of over %d bytes was not queued", w->sid,
-                        PLX_Q_BYTES);
+        plx_log_limited(PLX_WARNING, "session %s: a message of over %d bytes was not queued",
+                        w->sid, PLX_Q_BYTES);
     }
     plx_buf_fini(&text);
 }
@@ -295,7 +294,8 @@ static void feed_post(lp_work *w, plx_slice body)
         return;
     plx_lp_body walk;
     plx_message m;
-    plx_lp_body_init(&walk, w->vsn, body.data[0] == 'n', plx_slice_make(body.data + 1, body.len - 1));
+    plx_lp_body_init(&walk, w->vsn, body.data[0] == 'n',
+                     plx_slice_make(body.data + 1, body.len - 1));
     while (plx_lp_body_next(&walk, &m) > 0)
         plx_socket_handle(w->socket, &m);
     plx_lp_body_fini(&walk);
@@ -370,7 +370,8 @@ static void on_committed(void *arg, int err, const plx_work *next)
         return;
     }
     if (err != 0) {
-        /* Another holder has it, the session is gone, or Redis is away: in each case the inbox knows. */
+        /* Another holder has it, the session is gone, or Redis is away: in each case the inbox
+         * knows. */
         release(w);
         if (err == PLX_E_GONE)
             plx_lp_post_gone(lp, plx_slice_make(sid, PLX_SID_LEN));
@@ -461,6 +462,10 @@ static void settle(lp_work *w)
 {
     if (w->socket->pending > 0 || w->committing || w->positions > 0)
         return;
+    if (w->socket->unavailable) {
+        release(w); /* the lease runs out, and whoever waits takes the entry up again */
+        return;
+    }
     w->committing = true;
     for (size_t i = 0; i < w->out_count; i++) {
         if (!w->outs[i].end_unknown)

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# House rules that a machine can check. Prints what breaks them; exit status 1 if anything does.
+#   - dependencies point one way: fcgi -> transport -> channel -> store -> base
+#   - every header compiles alone
+#   - file sizes: none over 1000 lines; no upward-looking "include everything" header
+set -u
+cd "$(dirname "$0")/.." || exit 2
+bad=0
+say() { echo "lint: $*"; bad=1; }
+
+declare -A rank=([base]=0 [store]=1 [channel]=2 [transport]=3 [fcgi]=4)
+while IFS=: read -r file _ line; do
+    from=${file%%/*}
+    to=$(sed -n 's/.*"\([a-z]*\)\/.*/\1/p' <<<"$line")
+    [ -n "${rank[$from]:-}" ] && [ -n "${rank[$to]:-}" ] || continue
+    [ "${rank[$to]}" -le "${rank[$from]}" ] || say "$file looks upward: $line"
+done < <(grep -nE '^#include "[a-z]+/' {base,store,channel,transport,fcgi}/*.[ch] channel/cli/*.[ch])
+
+for h in {base,store,channel,transport,fcgi}/*.h channel/cli/*.h; do
+    echo "#include \"$h\"" | "${CC:-cc}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -I. \
+        $(pkg-config --cflags hiredis json-c libcrypto zlib) -fsyntax-only -x c - || say "$h does not compile alone"
+done
+
+while read -r lines file; do
+    [ "$file" = total ] || [ "$lines" -le 1000 ] || say "$file has $lines lines"
+done < <(git ls-files '*.c' '*.h' | xargs wc -l)
+
+exit $bad

@@ -1,0 +1,56 @@
+/* A poll and its topics, shared by lp_poll.c (life, scripts, time) and lp_poll_topics.c (what the
+ * feeds and the queue bring). */
+#ifndef PLX_TRANSPORT_LP_POLL_H
+#define PLX_TRANSPORT_LP_POLL_H
+
+#include "transport/lp_internal.h"
+#include "transport/lp_merge.h"
+
+enum poll_state { OPENING, PARKED, LOOKING, OUTDATED };
+
+typedef struct lp_poll lp_poll;
+
+/* A watched topic of a poll. */
+typedef struct poll_topic {
+    plx_lp_topic merge;
+    plx_feed_watch watch;
+    lp_poll *poll;
+    bool settling;  /* counted in poll->unsettled */
+    bool reporting; /* its gap is being told to the inbox */
+} poll_topic;
+
+struct lp_poll {
+    plx_list node;  /* in lp->polls */
+    plx_list dirty; /* in lp->dirty, or alone */
+    plx_longpoll *lp;
+    plx_http_request *http; /* NULL once answered or gone */
+    const plx_socket_config *socket;
+    plx_lp_cursor cursor; /* what the client has */
+    uint64_t generation, arrived_ms;
+    char key[PLX_SID_LEN + 24];
+    enum poll_state state;
+    bool opened;    /* plx_session_poll succeeded */
+    bool calling;   /* a store call is under way */
+    bool look_again, window_over, full;
+    unsigned unsettled;
+    unsigned reports; /* store calls of poll_topic.reporting */
+    plx_lp_merge merge;
+    ev_timer window, settle;
+};
+
+/* lp_poll.c */
+
+/* Lets go of everything but the memory, and of that too when no store call is under way. */
+void plx_lp_poll_release(lp_poll *p);
+/* Something may be deliverable: looked at once at the end of the loop turn. */
+void plx_lp_poll_dirty(lp_poll *p);
+
+/* lp_poll_topics.c */
+
+/* Adds the queue entries and topics of a view that the poll does not know yet. */
+void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v);
+void plx_lp_poll_drop_topics(lp_poll *p);
+/* A barrier that waits for an event which surely exists: makes the feed fetch it. */
+void plx_lp_poll_chase(lp_poll *p);
+
+#endif
