@@ -74,6 +74,8 @@ FAKED   := plx_topic_publish plx_topic_position plx_store_config
 $(B)/unit/test_socket $(B)/unit/test_socket_async $(B)/unit/test_socket_recorded: \
   LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
 
+$(B)/unit/test_backends $(B)/unit/test_socket_recorded: | $(MODULES)
+
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
 # them.
 $(B)/modules/%.so: tests/backend/%.c
