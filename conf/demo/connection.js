@@ -1,0 +1,164 @@
+// The connection: phoenix.js, unmodified, and what this page wants to know about it.
+//
+// A Connection holds one socket with one channel. phoenix.js reconnects and rejoins by itself; here
+// its doings become a few words ("waiting", attempt 3, next try at ...) that the page can show.
+import { LongPoll, Socket } from "./phoenix.mjs";
+
+const PUSH_TIMEOUT_MS = 10000;
+const FALLBACK_KEY = "phx:fallback:LongPoll"; // where phoenix.js remembers that it fell back
+
+// Without jitter all pages would come back in the same moment after an outage.
+const delay = (tries) => {
+  const base = [200, 500, 1000, 2000, 4000][tries - 1] ?? 8000;
+  return Math.round(base * (0.75 + Math.random() / 2));
+};
+
+export class Connection {
+  /**
+   * hooks: state({name, text, attempt, nextAt}), message(payload), joined({again, awayMs}),
+   * event(text), roundTrip(ms), transport({name, forced, fellBack})
+   */
+  constructor({ path, topic, user, longpollOnly, hooks }) {
+    Object.assign(this, { topic, longpollOnly, hooks });
+    this.everJoined = false;
+    this.lostAt = null;
+    this.attempt = 0;
+    this.ended = false;
+    const options = {
+      params: { user },
+      reconnectAfterMs: (tries) => this.retryIn(tries),
+      rejoinAfterMs: delay,
+    };
+    if (longpollOnly) options.transport = LongPoll;
+    else options.longPollFallbackMs = 2500;
+    this.socket = new Socket(path, options);
+    this.socket.onOpen(() => this.opened());
+    this.socket.onClose((event) => this.closed(event));
+    this.socket.onError(() => this.failed());
+    this.channel = this.socket.channel(topic, {});
+    this.channel.on("message", (payload) => this.hooks.message(payload));
+    this.channel.onError((reason) => this.channelLost(reason));
+    this.channel.onClose(() => this.hooks.event("The server closed the room"));
+  }
+
+  start() {
+    this.hooks.state({ name: "connecting", text: "Connecting…" });
+    this.socket.connect();
+    this.channel.join()
+      .receive("ok", () => this.joined())
+      .receive("error", (reason) => this.refused(reason))
+      .receive("timeout", () => this.hooks.event("The room did not answer in time; trying again"));
+    this.pinger = setInterval(() => this.ping(), 10000);
+  }
+
+  end() {
+    this.ended = true;
+    clearInterval(this.pinger);
+    this.channel.leave();
+    this.socket.disconnect();
+    this.socket.reconnectTimer.reset();
+  }
+
+  /** Sends a message; done("ok" | "error" | "timeout", reason, ms) is called once. */
+  send(payload, done) {
+    const start = performance.now();
+    this.channel.push("message", payload, PUSH_TIMEOUT_MS)
+      .receive("ok", () => done("ok", null, performance.now() - start))
+      .receive("error", (reason) => done("error", explain(reason)))
+      .receive("timeout", () => done("timeout", "no answer from the server"));
+  }
+
+  get transportName() {
+    return this.socket.transport === LongPoll ? "long-polling" : "WebSocket";
+  }
+
+  get fellBack() {
+    return !this.longpollOnly && this.socket.transport === LongPoll;
+  }
+
+  // ---- what phoenix.js reports ----
+
+  opened() {
+    if (this.ended) return;
+    this.attempt = 0;
+    this.hooks.event(`Connected over ${this.transportName}${this.fellBack ? " (fallback)" : ""}`);
+    this.hooks.transport({ name: this.transportName, forced: this.longpollOnly, fellBack: this.fellBack });
+    this.hooks.state({ name: "connecting", text: "Entering the room…" });
+  }
+
+  closed(event) {
+    if (this.ended) return;
+    this.away();
+    const code = event && event.code ? ` (code ${event.code})` : "";
+    this.hooks.event(`Connection closed${code}`);
+  }
+
+  failed() {
+    if (this.ended) return;
+    this.hooks.event(`${this.transportName} did not get through`);
+  }
+
+  retryIn(tries) {
+    const ms = delay(tries);
+    this.attempt = tries;
+    this.away();
+    this.hooks.state({
+      name: "waiting",
+      text: navigator.onLine === false ? "This device is offline" : "No connection to the server",
+      attempt: tries,
+      nextAt: performance.now() + ms,
+    });
+    return ms;
+  }
+
+  channelLost(reason) {
+    if (this.ended) return;
+    this.away();
+    if (this.socket.isConnected() && reason !== "connection_closed") {
+      this.hooks.event("The room failed on the server; entering it again");
+      this.hooks.state({ name: "connecting", text: "Entering the room again…" });
+    }
+  }
+
+  joined() {
+    if (this.ended) return;
+    const awayMs = this.lostAt === null ? 0 : performance.now() - this.lostAt;
+    this.hooks.event(`Entered ${this.topic}`);
+    this.hooks.state({ name: "ok", text: `Connected over ${this.transportName}` });
+    this.hooks.joined({ again: this.everJoined, awayMs });
+    this.everJoined = true;
+    this.lostAt = null;
+    this.ping();
+  }
+
+  refused(reason) {
+    if (this.ended) return;
+    this.hooks.event(`The room refused: ${explain(reason)}`);
+    this.hooks.state({ name: "bad", text: `The server does not let you into this room: ${explain(reason)}` });
+  }
+
+  // ---- helpers ----
+
+  away() {
+    if (this.everJoined) this.lostAt ??= performance.now();
+  }
+
+  ping() {
+    if (!this.ended && !document.hidden) this.socket.ping((ms) => this.hooks.roundTrip(ms));
+  }
+}
+
+/** Lets the next connection try WebSocket again. */
+export function forgetFallback() {
+  try {
+    sessionStorage.removeItem(FALLBACK_KEY);
+  } catch {
+    // storage is switched off: then nothing was remembered
+  }
+}
+
+function explain(reason) {
+  if (reason && typeof reason.reason === "string") return reason.reason.slice(0, 200);
+  const text = JSON.stringify(reason);
+  return text && text !== "{}" ? text.slice(0, 200) : "no reason given";
+}
