@@ -37,7 +37,7 @@ UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c)
 MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backend/*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all help run test unit integration check lint format fuzz bench coverage install clean deps deps-node
+.PHONY: all help run test unit integration check lint format fuzz bench coverage install uninstall clean deps deps-node deps-demo
 .SECONDARY:
 
 help: ## list the targets
@@ -83,6 +83,52 @@ $(B)/modules/%.so: tests/backend/%.c
 	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -MMD -MP $< -o $@
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- trying it, and what that needs ----
+
+# What is missing is installed before a second make looks for the libraries.
+run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to choose the port)
+	@conf/install-deps.sh run
+	@$(MAKE) --no-print-directory all deps-demo
+	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
+
+deps: ## install the Debian packages that building, running and testing need
+	@conf/install-deps.sh test
+
+deps-demo: conf/demo/node_modules/.package-lock.json
+deps-node: deps-demo tests/node_modules/.package-lock.json ## install what comes from npm, pinned
+
+# npm writes the hidden file last; it is older than the lock file when that has changed since.
+%/node_modules/.package-lock.json: %/package-lock.json
+	@echo "npm: installing what $*/package-lock.json pins" >&2
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error || \
+	  { echo "npm: that failed; is there a network?" >&2; exit 1; }
+	@touch $@
+
+# ---- installing ----
+
+SHARE   := $(DESTDIR)$(PREFIX)/share/pollux
+DOC     := $(DESTDIR)$(PREFIX)/share/doc/pollux
+UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
+INCLUDE := $(DESTDIR)$(PREFIX)/include/pollux
+PAGE    := $(addprefix conf/demo/,index.html style.css dark.css boot.js chat.js connection.js view.js)
+PUBLIC  := channel/backend.h base/slice.h
+
+install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if given
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE)/channel $(INCLUDE)/base
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 conf/demo.conf $(SHARE)
+	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
+	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
+	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
+	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
+	for u in conf/systemd/*.service; do \
+	  sed 's|/usr/local/bin|$(PREFIX)/bin|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
+
+uninstall: ## remove what install put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \
+	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service)))
+	rm -rf $(SHARE) $(DOC) $(INCLUDE)
 
 unit: $(UNITS) ## unit tests alone
 	@set -e; for t in $(UNITS); do $$t 2> $$t.log || { cat $$t.log; echo "FAILED: $$t"; exit 1; }; grep -E 'PASSED|tests' $$t.log | tail -1 | sed "s|^|$$(basename $$t): |"; done
