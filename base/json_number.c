@@ -72,8 +72,7 @@ static const byte *scan_exponent(const byte *p, const byte *end, long long *out)
         return NULL;
     long long exponent = 0;
     for (; p < end && is_digit(*p); p++) {
-        if (exponent < HUGE_EXPONENT)
-            exponent = exponent * 10 + (*p - '0');
+        exponent = exponent * 10 + (*p - '0');
         if (exponent > HUGE_EXPONENT)
             exponent = HUGE_EXPONENT;
     }

@@ -93,15 +93,16 @@ static size_t escape(char out[9], const char *p, size_t size)
 }
 
 /* Appends the message and the line's end; leaves room for "...\n" at any time. */
-static void add_message(line *l, const char *message, size_t len, bool cut)
+static void add_message(line *l, const char *message, size_t len)
 {
     const size_t limit = sizeof l->text - 4;
     char piece[9];
-    while (len > 0 && !(cut && len < 4 && plx_utf8_char(plx_slice_make(message, len)) == 0)) {
+    while (len > 0) {
         size_t size = plx_utf8_char(plx_slice_make(message, len));
         size_t n = escape(piece, message, size);
         if (l->len + n > limit) {
-            cut = true;
+            memcpy(l->text + l->len, "...", 3);
+            l->len += 3;
             break;
         }
         memcpy(l->text + l->len, piece, n);
@@ -109,10 +110,6 @@ static void add_message(line *l, const char *message, size_t len, bool cut)
         size = size > 0 ? size : 1;
         message += size;
         len -= size;
-    }
-    if (cut) {
-        memcpy(l->text + l->len, "...", 3);
-        l->len += 3;
     }
     l->text[l->len++] = '\n';
 }
@@ -137,12 +134,12 @@ void plx_log(enum plx_log_level level, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    bool cut = n >= (int)sizeof message;
-    size_t len = n < 0 ? 0 : cut ? sizeof message - 1 : (size_t)n;
+    /* More than this does not fit into a line either, so that a cut is made in one place only. */
+    size_t len = n < 0 ? 0 : n < (int)sizeof message ? (size_t)n : sizeof message - 1;
 
     line l;
     add_head(&l, level);
-    add_message(&l, message, len, cut);
+    add_message(&l, message, len);
     write_line(&l);
     errno = saved_errno;
 }

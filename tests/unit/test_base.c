@@ -238,6 +238,24 @@ static void buf_bound_is_exact(void **state)
     }
 }
 
+static void buf_printf_of_every_length(void **state)
+{
+    (void)state;
+    for (int len = 0; len < 200; len++) {
+        plx_buf b;
+        plx_buf_init(&b, 199);
+        assert_int_equal(plx_buf_printf(&b, "%*s", len, ""), 0);
+        assert_int_equal(b.len, len);
+        plx_buf_fini(&b);
+        plx_buf_init(&b, 198 - (size_t)len % 50);
+        int rc = plx_buf_printf(&b, "%*s", len, "");
+        assert_int_equal(rc, (size_t)len > b.max ? PLX_E_TOOBIG : 0);
+        assert_int_equal(plx_buf_ok(&b), rc == 0);
+        assert_int_equal(b.len, rc == 0 ? len : 0);
+        plx_buf_fini(&b);
+    }
+}
+
 static void buf_failure_changes_nothing_but_the_mark(void **state)
 {
     (void)state;
@@ -415,6 +433,7 @@ int main(void)
         cmocka_unit_test(alloc_aborts_when_refused),
         cmocka_unit_test(buf_appends),
         cmocka_unit_test(buf_bound_is_exact),
+        cmocka_unit_test(buf_printf_of_every_length),
         cmocka_unit_test(buf_failure_changes_nothing_but_the_mark),
         cmocka_unit_test(buf_reserve_commit_consume),
         cmocka_unit_test(buf_cstr_of_nothing),

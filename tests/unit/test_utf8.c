@@ -156,6 +156,20 @@ static void every_code_point(void **state)
     }
 }
 
+/* Alone among ASCII, at every place of the words that are skipped as a whole. */
+static void every_byte_at_every_place(void **state)
+{
+    (void)state;
+    char text[24];
+    for (int c = 0; c < 256; c++) {
+        for (size_t at = 0; at < sizeof text; at++) {
+            memset(text, 'x', sizeof text);
+            text[at] = (char)c;
+            assert_int_equal(plx_utf8_valid(plx_slice_make(text, sizeof text)), c < 0x80);
+        }
+    }
+}
+
 static void char_needs_all_its_bytes(void **state)
 {
     (void)state;
@@ -178,6 +192,7 @@ int main(void)
         cmocka_unit_test(every_two_pieces),
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(every_code_point),
+        cmocka_unit_test(every_byte_at_every_place),
         cmocka_unit_test(char_needs_all_its_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
