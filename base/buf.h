@@ -39,7 +39,8 @@ int plx_buf_str(plx_buf *b, const char *s);
 int plx_buf_byte(plx_buf *b, unsigned char c);
 int plx_buf_u64(plx_buf *b, uint64_t n); /* decimal */
 int plx_buf_printf(plx_buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int plx_buf_vprintf(plx_buf *b, const char *format, va_list args);
+int plx_buf_vprintf(plx_buf *b, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 /* Room for `len` more bytes at the end, uninitialised and counted by plx_buf_commit; NULL when past
  * the bound. */
 char *plx_buf_reserve(plx_buf *b, size_t len);
