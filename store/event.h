@@ -44,5 +44,8 @@ void plx_event_unref(plx_event *e); /* NULL is fine; drops the encodings with th
 #define PLX_POSITION_TEXT (PLX_EPOCH_MAX + 22)
 void plx_position_format(const plx_position *p, char *out);
 int plx_position_parse(plx_slice text, plx_position *out);
+/* Sets p->epoch: 1 to PLX_EPOCH_MAX characters of A-Z a-z 0-9 - _, else PLX_E_INVALID and nothing
+ * is changed. */
+int plx_epoch_set(plx_position *p, plx_slice epoch);
 
 #endif

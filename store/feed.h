@@ -42,10 +42,14 @@ struct plx_feed_watch {
     plx_feed *feed; /* NULL when not started */
     const plx_feed_ops *ops;
     uint64_t after;
-    uint8_t state; /* the feed's own */
+    char epoch[PLX_EPOCH_MAX + 1]; /* of `after` */
+    uint8_t state;                 /* the feed's own */
 };
 
 /* Starts watching `topic` after `position` (its epoch must be the topic's, or `lost` follows).
+ * The position is believed: one past the end of the log is taken as proof that the log went back,
+ * which ends its epoch for everybody. So it has to come from plx_topic_position, an event, or
+ * something that we signed; what a client merely says is compared with plx_topic_position first.
  * The caller owns w, which must stay in place until `lost` or plx_feed_watch_stop; it sets w->ops
  * before. While Redis is down the watch simply waits. */
 void plx_feed_watch_start(plx_store *s, plx_feed_watch *w, plx_slice topic,

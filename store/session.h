@@ -24,23 +24,23 @@
 #include "store/store.h"
 #include "store/event.h"
 
-#define PLX_SID_LEN    22   /* characters: plx_random_id(…, 22) */
-#define PLX_LEASE_MS   4000 /* a holder renews it at half time when its work takes longer */
-#define PLX_Q_ENTRIES  1000 /* past either the session ends, reason "overflow" */
-#define PLX_Q_BYTES    1048576
-#define PLX_REPEATS    16   /* outcomes of POSTs that are remembered */
+#define PLX_SID_LEN   22   /* characters: plx_random_id(…, 22) */
+#define PLX_LEASE_MS  4000 /* a holder renews it at half time when its work takes longer */
+#define PLX_Q_ENTRIES 1000 /* past either the session ends, reason "overflow" */
+#define PLX_Q_BYTES   1048576
+#define PLX_REPEATS   16 /* outcomes of POSTs that are remembered */
 
 typedef struct plx_session_init {
     plx_slice sid;
-    plx_slice mount;  /* path of the socket section */
-    unsigned vsn;     /* 1 | 2 */
+    plx_slice mount;          /* path of the socket section */
+    unsigned vsn;             /* 1 | 2 */
     plx_slice params, claims; /* JSON objects */
-    plx_slice id;     /* socket id, empty: none. Listed in a set for plx_session_by_id */
-    uint64_t life_ms; /* without a poll or POST */
+    plx_slice id;             /* socket id, empty: none. Listed in a set for plx_session_by_id */
+    uint64_t life_ms;         /* without a poll or POST */
 } plx_session_init;
 
-void plx_session_create(plx_store *s, const plx_session_init *init,
-                        void (*cb)(void *arg, int err), void *arg);
+void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
+                        void *arg);
 
 /* A joined topic. Numbers are never reused within a session. */
 typedef struct plx_slot {
@@ -53,7 +53,7 @@ typedef struct plx_slot {
 enum plx_q_kind {
     PLX_Q_PLAIN = 'p',
     PLX_Q_OPEN = 'o', /* this message opens slot.number: nothing of it before */
-    PLX_Q_END = 'e'   /* this message ends slot.number: everything up to `end` first, nothing after */
+    PLX_Q_END = 'e' /* this message ends slot.number: everything up to `end` first, nothing after */
 };
 
 typedef struct plx_barrier {
@@ -99,7 +99,8 @@ typedef void plx_view_cb(void *arg, int err, const plx_session_view *view);
  * window_ms + life_ms from now the session would expire. err: also PLX_E_GONE. */
 void plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                       uint64_t window_ms, uint64_t life_ms, plx_view_cb *cb, void *arg);
-/* Looks at the queue again for a poll that is parked here; PLX_E_BUSY when another poll took over. */
+/* Looks at the queue again for a poll that is parked here; PLX_E_BUSY when another poll took over.
+ */
 void plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                       plx_view_cb *cb, void *arg);
 
@@ -117,7 +118,8 @@ typedef struct plx_work {
 
 enum plx_post_result {
     PLX_POST_WORK, /* the caller holds the lease: work->entry first (not always its own POST) */
-    PLX_POST_WAIT, /* another worker works it: a mailbox note "done" comes, or take the lease later */
+    PLX_POST_WAIT, /* another worker works it: a mailbox note "done" comes, or take the lease later
+                    */
     PLX_POST_DONE  /* a repetition of a finished POST: *status is its stored outcome */
 };
 typedef void plx_post_cb(void *arg, int err, enum plx_post_result result, uint64_t entry,
@@ -125,12 +127,14 @@ typedef void plx_post_cb(void *arg, int err, enum plx_post_result result, uint64
 
 /* Appends a POST. digest: of body and kind when all its messages carry refs, else empty (then it is
  * never taken for a repetition). A repetition of a POST that still waits gives that entry's number.
- * status: see plx_entry. err: also PLX_E_GONE, PLX_E_BUSY (more than 1,000 entries or 4 MB wait). */
+ * status: see plx_entry. err: also PLX_E_GONE, PLX_E_BUSY (more than 1,000 entries or 4 MB wait).
+ */
 void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
-                      unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb, void *arg);
+                      unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb,
+                      void *arg);
 
-/* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when the
- * lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
+/* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
+ * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
  * empty). */
 void plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb, void *arg);
 
@@ -153,8 +157,8 @@ void plx_session_commit(plx_store *s, const plx_commit *c,
                         void (*cb)(void *arg, int err, const plx_work *next), void *arg);
 
 /* Keeps the lease for another PLX_LEASE_MS. */
-void plx_session_renew(plx_store *s, plx_slice sid, uint64_t fence,
-                       void (*cb)(void *arg, int err), void *arg);
+void plx_session_renew(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(void *arg, int err),
+                       void *arg);
 
 /* Decides the session's end: from now every script answers GONE, a parked poll is woken with
  * "gone", and its clean-up becomes due at once. 0, or PLX_E_GONE when there was nothing to end. */
@@ -167,16 +171,16 @@ void plx_session_by_id(plx_store *s, plx_slice id,
                        void *arg);
 
 /* Clean-up of ended and expired sessions. Every worker looks at the list of due sessions once a
- * second (only after Redis answered for a whole lease period without a break); exactly one wins each
- * and is called with its slots, runs what has to be run (terminate of backends: at least once: if
- * this worker dies before plx_session_drop, another one wins it again), and drops it.
- * reason: "expired", or what plx_session_end was given. */
+ * second (only after Redis answered for a whole lease period without a break); exactly one wins
+ * each and is called with its slots, runs what has to be run (terminate of backends: at least once:
+ * if this worker dies before plx_session_drop, another one wins it again), and drops it. reason:
+ * "expired", or what plx_session_end was given. */
 typedef struct plx_session_sweep {
     void (*ended)(struct plx_session_sweep *sweep, const plx_work *work, const char *reason);
 } plx_session_sweep;
 void plx_session_sweep_start(plx_store *s, plx_session_sweep *sweep);
-void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence,
-                      void (*cb)(void *arg, int err), void *arg);
+void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(void *arg, int err),
+                      void *arg);
 
 /* What comes through this worker's mailbox. A lost note costs only latency. */
 typedef struct plx_mailbox {

@@ -33,7 +33,8 @@ typedef struct plx_store_options {
     size_t ring_bytes;  /* e.g. 262144 */
     /* How long a topic without watchers stays followed. */
     uint64_t linger_ms;
-    /* Subscribe to this worker's mailbox and the control channel (not needed by the command line). */
+    /* Subscribe to this worker's mailbox and the control channel (not needed by the command line).
+     */
     bool listen;
 } plx_store_options;
 
@@ -65,5 +66,16 @@ void plx_store_watch_remove(plx_store *s, plx_store_watch *w);
 
 /* A plain round trip (health): cb(arg, err). */
 void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg);
+
+/* Counters for metrics, since the store was opened. */
+typedef struct plx_store_counters {
+    uint64_t reconnects;         /* times that plx_store_up became false */
+    uint64_t events;             /* events given out by feeds, once per feed */
+    uint64_t gaps;               /* publications that did not come by pub/sub: read from the log */
+    uint64_t lost;               /* watches that were told `lost` */
+    uint64_t sessions_swept;     /* ended or expired sessions that this worker won */
+    uint64_t sessions_overflown; /* ended because their queue was full */
+} plx_store_counters;
+const plx_store_counters *plx_store_counters_get(const plx_store *s);
 
 #endif

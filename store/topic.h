@@ -30,8 +30,8 @@ typedef struct plx_publication {
 /* repeated: it had been published before and this is that first position. */
 typedef void plx_publish_cb(void *arg, int err, const plx_position *position, bool repeated);
 
-/* Appends to the log, numbers and sends to all workers. Publications of one store take effect in the
- * order of the calls. */
+/* Appends to the log, numbers and sends to all workers. Publications of one store take effect in
+ * the order of the calls. */
 void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb, void *arg);
 
 /* Reads where the topic stands, creating its epoch when it has none yet. */

@@ -1,0 +1,50 @@
+/* What the files of store/ share about a plx_store. Nothing outside includes this. */
+#ifndef PLX_STORE_INTERNAL_H
+#define PLX_STORE_INTERNAL_H
+
+#include "store/conn.h"
+#include "store/later.h"
+#include "store/store.h"
+
+struct plx_feeds;
+struct plx_mail;
+struct plx_calls;
+struct plx_sweeper;
+struct plx_subscriber;
+
+#define PLX_WORKER_LEN 16
+
+struct plx_store {
+    struct ev_loop *loop;
+    const plx_config *config;
+    plx_store_options options;
+    plx_redis_url url;
+    char worker[PLX_WORKER_LEN + 1];
+    plx_laters laters;
+    plx_conn *conn; /* commands */
+    struct plx_subscriber *subscriber;
+    struct plx_mail *mail;       /* mailbox.c */
+    struct plx_feeds *feeds;     /* feeds.c */
+    struct plx_calls *calls;     /* control.c */
+    struct plx_sweeper *sweeper; /* sweep.c; NULL until plx_session_sweep_start */
+    plx_store_watch *watches;
+    bool was_up; /* what the watches were told last */
+    plx_store_counters counters;
+};
+
+static inline const char *plx_store_prefix(const plx_store *s)
+{
+    return s->config->redis.prefix;
+}
+
+/* Seconds by which a topic's meta outlives its log. */
+#define PLX_META_EXTRA_S 86400
+
+/* One of the two connections came up or was lost. */
+void plx_store_changed(plx_store *s);
+
+/* Notes the answer's wrong shape (the key may have been tampered with), at a limited rate. Returns
+ * PLX_E_STORE. */
+int plx_store_odd(const char *what);
+
+#endif

@@ -1,0 +1,87 @@
+-- ARGV worker, fence, entry, lease (ms), q's max entries, q's max bytes, numbers of: slots to set,
+--      slots to drop, messages; then (number, slot, state)..., (number)..., (message)...
+-- Returns ok, outcome, waiting workers, the poll's worker and generation, next work or nil;
+--      over, waiting workers, the poll's worker and generation: the queue was full, the session ended.
+
+if not is_open() then return {'gone'} end
+local fence, done, pw, pg = get('fence', 'ind', 'pw', 'pg')
+if fence ~= ARGV[2] then return {'busy'} end
+local t, worker, entry, lease = now(), ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local sets, drops, messages = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local outcome, waiters = '0', get('w' .. ARGV[3]) or ''
+local at = 9
+
+local function arg()
+  at = at + 1
+  return ARGV[at]
+end
+
+local function write_slots()
+  local following = num(get('slot'))
+  for _ = 1, sets do
+    local number, slot, st = arg(), arg(), arg()
+    redis.call('HSET', slots, number, slot)
+    redis.call('HSET', state, number, st)
+    following = math.max(following, tonumber(number) + 1)
+  end
+  for _ = 1, drops do
+    local number = arg()
+    redis.call('HDEL', slots, number)
+    redis.call('HDEL', state, number)
+  end
+  set('slot', text(following))
+  redis.call('EXPIRE', slots, KEEP_S)
+  redis.call('EXPIRE', state, KEEP_S)
+end
+
+-- False when the queue can't take them.
+local function write_messages()
+  if messages == 0 then return true end
+  local n, bytes, base = get('qn', 'qbytes', 'qbase')
+  n, bytes = num(n), num(bytes)
+  if redis.call('XLEN', queue) + messages > tonumber(ARGV[5]) then return false end
+  for _ = 1, messages do
+    local message = arg()
+    n, bytes = n + 1, bytes + #message
+    if bytes - num(base) > tonumber(ARGV[6]) then return false end
+    redis.call('XADD', queue, text(n) .. '-0', 'm', message, 'c', text(bytes))
+  end
+  set('qn', text(n), 'qbytes', text(bytes))
+  redis.call('EXPIRE', queue, KEEP_S)
+  return true
+end
+
+-- Takes the entry out of the inbox and remembers its outcome instead of that of 16 entries ago.
+local function write_outcome()
+  local first = redis.call('XRANGE', inbox, ARGV[3] .. '-0', ARGV[3] .. '-0')[1]
+  local digest = ''
+  outcome = '200'
+  if first then
+    outcome, digest = first[2][4], first[2][6]
+    redis.call('XDEL', inbox, first[1])
+    redis.call('HINCRBY', rec, 'ibytes', -#first[2][8])
+  end
+  local place = 'o' .. text(entry % 16)
+  local n, old = string.match(get(place) or '', '^(%d+) %d+ (.+)$')
+  if n and string.match(redis.call('HGET', seen, old) or '', '^%d+') == n then
+    redis.call('HDEL', seen, old)
+  end
+  set(place, ARGV[3] .. ' ' .. outcome .. ' ' .. digest, 'ind', ARGV[3])
+  if digest ~= '' then redis.call('HSET', seen, digest, ARGV[3] .. ':' .. outcome) end
+  redis.call('HDEL', rec, 'w' .. ARGV[3])
+end
+
+-- A commit that is repeated because its answer was lost has been applied already.
+if entry > num(done) then
+  write_slots()
+  if not write_messages() then
+    finish('overflow', t)
+    return {'over', waiters, pw or '', pg or '0'}
+  end
+  write_outcome()
+end
+
+local following = first_entry()
+set('holder', following and worker or '', 'lease', following and text(t + lease) or '0')
+if messages == 0 then pw = '' end
+return {'ok', outcome, waiters, pw or '', pg or '0', following and work(fence, following) or false}

@@ -1,0 +1,19 @@
+-- The sweeper's look at one session.
+-- ARGV worker, lease (ms), when the caller saw that it is due (ms), longest delay since then (ms)
+-- Returns none | late | alive, deadline, socket id | later, deadline | won, reason, deadline, work.
+-- late: this call has been on its way for so long (Redis stood still?) that nobody may be declared
+-- dead on its account.
+
+local t, lease = now(), tonumber(ARGV[2])
+if t - tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'late'} end
+local vsn, ended, deadline, id, lease_deadline = get('vsn', 'ended', 'until', 'id', 'lease')
+if not vsn then return {'none'} end
+if not ended and num(deadline) > t then return {'alive', text(num(deadline)), id} end
+if lease_held(t, lease) then return {'later', text(num(lease_deadline))} end
+if not ended then
+  ended = 'expired'
+  finish(ended, t)
+end
+local fence = redis.call('HINCRBY', rec, 'fence', 1)
+set('holder', ARGV[1], 'lease', text(t + lease), 'swept', '1')
+return {'won', ended, text(t + lease), work(fence)}

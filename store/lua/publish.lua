@@ -1,0 +1,82 @@
+-- One broadcast: number it, append it, send it to every worker.
+-- KEYS  meta, log, two hashes of producers (by parity of the hour) [, idempotency key]
+-- ARGV  new epoch, kind, from, event, payload, channel, max messages, max bytes, log ttl (s),
+--       meta ttl (s), producer, entry, index
+-- Returns epoch, offset, 1 when it is a repetition (and nothing was published).
+
+local meta, log = KEYS[1], KEYS[2]
+local kind, from, event, payload = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local epoch, off, bytes, base = load(meta)
+
+if KEYS[5] then
+  local first = redis.pcall('GET', KEYS[5])
+  if type(first) == 'string' then
+    local e, o = string.match(first, '^([%w_-]+):(%d+)$')
+    if e then return {e, o, 1} end
+  end
+end
+
+-- A producer's hash lives until its parity comes again, so that the other one always covers the
+-- last hour. The result of another epoch does not count: that log is gone, and so is the message.
+local mine, field
+if ARGV[11] ~= '' then
+  local hour = math.floor(redis.call('TIME')[1] / 3600)
+  field = ARGV[11] .. ':' .. ARGV[13]
+  for parity = 0, 1 do
+    local v = redis.pcall('HGET', KEYS[3 + parity], field)
+    if type(v) == 'string' then
+      local entry, o, e = string.match(v, '^(%d+) (%d+) ([%w_-]+)$')
+      if entry == ARGV[12] and e == epoch then return {e, o, 1} end
+    end
+  end
+  mine = {key = KEYS[3 + hour % 2], ends = text((hour + 2) * 3600)}
+end
+
+local size = #event + #payload + 64
+
+-- HSET refuses when Redis is out of memory, before anything has changed; after it, XADD can only
+-- fail because of a log that is not ours.
+local function append()
+  off, bytes = off + 1, bytes + size
+  redis.call('HSET', meta, 'epoch', epoch, 'off', text(off), 'bytes', text(bytes))
+  local r = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[7], text(off) .. '-0',
+    'k', kind, 'f', from, 'e', event, 'p', payload, 'c', text(bytes))
+  return type(r) == 'string'
+end
+
+if not epoch then epoch, off, bytes, base = start(meta, log, ARGV[1]) end
+if not append() then
+  epoch, off, bytes, base = start(meta, log, ARGV[1])
+  append()
+end
+
+redis.call('SPUBLISH', ARGV[6], '1 ' .. epoch .. ' ' .. text(off) .. ' ' .. kind .. ' ' .. #from ..
+  ' ' .. #event .. '\n' .. from .. event .. payload)
+
+-- Trimming by bytes, once for each eighth of the bound: the first entry to stay is searched by
+-- its cumulative count.
+local max = tonumber(ARGV[8])
+if bytes - base > max then
+  local limit = bytes - max * 7 / 8
+  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  local lo, hi = tonumber(string.match(first[1], '^%d+')), off
+  while lo < hi do
+    local mid = math.floor((lo + hi) / 2)
+    local e = redis.call('XRANGE', log, text(mid) .. '-0', text(mid) .. '-0')[1]
+    if not e or (number(e[2][10]) or 0) <= limit then lo = mid + 1 else hi = mid end
+  end
+  redis.call('XTRIM', log, 'MINID', text(lo) .. '-0')
+  redis.call('HSET', meta, 'base', text(limit))
+end
+
+redis.call('EXPIRE', log, ARGV[9])
+redis.call('EXPIRE', meta, ARGV[10])
+if mine then
+  local n = redis.pcall('HLEN', mine.key)
+  if type(n) == 'number' and n < 200000 then
+    redis.call('HSET', mine.key, field, ARGV[12] .. ' ' .. text(off) .. ' ' .. epoch)
+    redis.call('EXPIREAT', mine.key, mine.ends)
+  end
+end
+if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ':' .. text(off), 'EX', 300) end
+return {epoch, text(off), 0}

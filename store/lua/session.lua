@@ -1,0 +1,90 @@
+-- Shared by the scripts of a session (put before each of them). All six keys are passed always.
+-- record: mount vsn params claims id | until (life's deadline) kept (key TTLs set) | ended (reason)
+--         holder lease (deadline) fence | pw pg (the poll's worker and generation)
+--         qn (last id in q) qbytes (ever added) qbase (of it acknowledged) ack (highest cursor)
+--         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
+--         w<entry> (workers that wait for it) | o<entry % 16> ("entry status digest": outcomes)
+-- seen:   digest -> "entry:" or, when it is done, "entry:status"
+-- All times in ms by Redis' own clock.
+
+local rec, slots, state, inbox, queue, seen = unpack(KEYS)
+local KEEP_S, KEEP_EVERY_MS = 7200, 600000
+
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function text(n)
+  return string.format('%.0f', n)
+end
+
+local function num(v)
+  return tonumber(v or 0) or 0
+end
+
+local function get(...)
+  return unpack(redis.call('HMGET', rec, ...))
+end
+
+local function set(...)
+  redis.call('HSET', rec, ...)
+end
+
+local function is_open()
+  local vsn, ended = get('vsn', 'ended')
+  return vsn and not ended
+end
+
+-- Keys' TTLs are for garbage only. Returns true when they were renewed.
+local function keep(t)
+  if t - num(get('kept')) < KEEP_EVERY_MS then return false end
+  set('kept', text(t))
+  for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, KEEP_S) end
+  return true
+end
+
+local function extend(t, to)
+  if to > num(get('until')) then set('until', text(to)) end
+  return keep(t)
+end
+
+local function finish(reason, t)
+  set('ended', reason, 'until', text(t))
+  redis.call('DEL', inbox, queue, seen)
+end
+
+-- A deadline further away than a lease is long was set by a clock that has gone back.
+local function lease_held(t, lease)
+  local deadline = num(get('lease'))
+  return deadline > t and deadline - t <= lease
+end
+
+local function first_entry()
+  return redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
+end
+
+local function work(fence, entry)
+  local mount, vsn, params, claims, id, slot = get('mount', 'vsn', 'params', 'claims', 'id', 'slot')
+  return {fence, mount, vsn, params, claims, id, slot, redis.call('HGETALL', slots),
+    redis.call('HGETALL', state), entry or false}
+end
+
+-- The lease and the first entry, or nil when it is held or there is nothing to do.
+local function take(t, worker, lease)
+  local entry = first_entry()
+  if not entry or lease_held(t, lease) then return nil end
+  local fence = redis.call('HINCRBY', rec, 'fence', 1)
+  set('holder', worker, 'lease', text(t + lease))
+  return work(fence, entry)
+end
+
+local function add_waiter(entry, worker)
+  local field = 'w' .. entry
+  local list, n = get(field) or '', 0
+  for w in string.gmatch(list, '%S+') do
+    n = n + 1
+    if w == worker then return end
+  end
+  if n < 4 then set(field, list == '' and worker or list .. ' ' .. worker) end
+end

@@ -1,0 +1,36 @@
+-- Shared by the scripts of a topic (put before each of them).
+-- meta: epoch, off (last offset), bytes (of everything ever appended),
+-- base (`bytes` before which the log was trimmed, roughly).
+
+local LAST = 9007199254740991 -- a double counts no further
+
+local function text(n)
+  return string.format('%.0f', n)
+end
+
+local function number(s)
+  return type(s) == 'string' and string.find(s, '^%d+$') and tonumber(s) or nil
+end
+
+-- epoch, off, bytes, base; nil when the topic has no life yet or meta is not ours.
+local function load(meta)
+  local m = redis.pcall('HMGET', meta, 'epoch', 'off', 'bytes', 'base')
+  if m.err then return nil end
+  local epoch, off = m[1], number(m[2])
+  if not epoch or #epoch > 24 or not string.find(epoch, '^[%w_-]+$') then return nil end
+  if not off or off >= LAST then return nil end
+  return epoch, off, number(m[3]) or 0, number(m[4]) or 0
+end
+
+-- Whatever log there is belongs to another life.
+local function start(meta, log, epoch)
+  redis.call('DEL', meta, log)
+  redis.call('HSET', meta, 'epoch', epoch, 'off', '0', 'bytes', '0', 'base', '0')
+  return epoch, 0, 0, 0
+end
+
+-- meta outlives the log by `extra` seconds; ttl: what the log gets when it is written.
+local function keep_meta(meta, log, ttl, extra)
+  local left = redis.call('TTL', log)
+  redis.call('EXPIRE', meta, text(math.max(left, tonumber(ttl)) + tonumber(extra)))
+end

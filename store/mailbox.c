@@ -1,0 +1,181 @@
+/* The mailbox of a worker.
+ *
+ * wake SID GENERATION 0, superseded SID GENERATION 0, gone SID GENERATION 0,
+ * done SID ENTRY STATUS, count - CALL SOCKETS (an answer to a call, see control.c).
+ * A note may be lost; nothing but latency depends on one.
+ */
+#include "store/mailbox.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "store/control_internal.h"
+#include "store/subscriber.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#define WORDS          4
+#define NAME_MAX_BYTES 64
+
+typedef struct note {
+    plx_list node;
+    char *text; /* owned */
+} note;
+
+struct plx_mail {
+    plx_store *store;
+    plx_mailbox *box; /* the upper layer's, or NULL */
+    plx_subscription *subscription;
+    bool listening;
+    plx_list local; /* notes for this worker itself */
+    plx_later deliver;
+};
+
+static void tell(plx_mail *m, plx_slice verb, plx_slice sid, uint64_t a, uint64_t b)
+{
+    plx_mailbox *box = m->box;
+    if (plx_slice_is(verb, "count")) {
+        plx_calls_count(m->store, a, b);
+    } else if (!box) {
+        /* nobody is interested */
+    } else if (plx_slice_is(verb, "wake") && box->wake) {
+        box->wake(box, sid, a);
+    } else if (plx_slice_is(verb, "superseded") && box->superseded) {
+        box->superseded(box, sid, a);
+    } else if (plx_slice_is(verb, "gone") && box->gone) {
+        box->gone(box, sid, a);
+    } else if (plx_slice_is(verb, "done") && box->done) {
+        box->done(box, sid, a, b > 999 ? 0 : (unsigned)b);
+    }
+}
+
+static void take_note(plx_mail *m, plx_slice text)
+{
+    plx_slice rest = text, word[WORDS];
+    uint64_t a, b;
+    for (size_t i = 0; i < WORDS; i++) {
+        if (!plx_slice_split(&rest, ' ', &word[i])) {
+            plx_store_odd("note");
+            return;
+        }
+    }
+    if (rest.data || !plx_decimal_parse(word[2], &a) || !plx_decimal_parse(word[3], &b))
+        plx_store_odd("note");
+    else
+        tell(m, word[0], word[1], a, b);
+}
+
+static void deliver_local(plx_later *item)
+{
+    plx_mail *m = PLX_CONTAINER(item, plx_mail, deliver);
+    plx_list now, *node;
+    plx_list_init(&now);
+    plx_list_splice(&now, &m->local);
+    while ((node = plx_list_shift(&now)) != NULL) {
+        note *n = PLX_CONTAINER(node, note, node);
+        take_note(m, plx_slice_of(n->text));
+        free(n->text);
+        free(n);
+    }
+}
+
+static void sent(const plx_done *done, int err, const redisReply *reply)
+{
+    (void)done, (void)err, (void)reply;
+}
+
+void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice sid, uint64_t a,
+                   uint64_t b)
+{
+    if (worker.len == 0 || worker.len > NAME_MAX_BYTES || sid.len > NAME_MAX_BYTES)
+        return;
+    char *text = plx_asprintf("%s %.*s %llu %llu", verb, (int)sid.len, sid.data,
+                              (unsigned long long)a, (unsigned long long)b);
+    if (plx_slice_is(worker, s->worker)) {
+        note *n = plx_alloc(sizeof *n);
+        n->text = text;
+        plx_list_push(&s->mail->local, &n->node);
+        plx_later_add(&s->laters, &s->mail->deliver);
+        return;
+    }
+    plx_command c;
+    plx_command_init(&c, "SPUBLISH");
+    plx_command_key(&c, plx_store_prefix(s), 'w', worker, "");
+    plx_command_str(&c, text);
+    plx_conn_send(s->conn, &c, 0, sent, PLX_DONE(NULL, NULL));
+    free(text);
+}
+
+void plx_mailbox_supersede(plx_store *s, plx_slice worker, plx_slice sid, uint64_t generation)
+{
+    plx_mail_send(s, worker, "superseded", sid, generation, 0);
+}
+
+void plx_mailbox_set(plx_store *s, plx_mailbox *m)
+{
+    s->mail->box = m;
+}
+
+/* ---- the subscription */
+
+static void on_confirmed(void *owner)
+{
+    plx_mail *m = owner;
+    m->listening = true;
+    plx_calls_ready(m->store);
+}
+
+static void on_interrupted(void *owner)
+{
+    ((plx_mail *)owner)->listening = false;
+}
+
+static void on_message(void *owner, plx_slice payload)
+{
+    take_note(owner, payload);
+}
+
+void plx_mail_listen(plx_mail *m)
+{
+    static const plx_subscription_ops ops = {on_confirmed, on_interrupted, on_message};
+    if (m->subscription)
+        return;
+    char *channel = plx_asprintf("%s{w:%s}", plx_store_prefix(m->store), m->store->worker);
+    m->subscription = plx_subscription_begin(m->store->subscriber, plx_slice_of(channel), &ops, m);
+    free(channel);
+}
+
+bool plx_mail_listening(const plx_mail *m)
+{
+    return m->listening;
+}
+
+plx_mail *plx_mail_open(plx_store *s)
+{
+    plx_mail *m = plx_alloc_zero(1, sizeof *m);
+    m->store = s;
+    plx_list_init(&m->local);
+    plx_later_init(&m->deliver, deliver_local);
+    if (s->options.listen)
+        plx_mail_listen(m);
+    return m;
+}
+
+void plx_mail_stop(plx_mail *m)
+{
+    m->box = NULL;
+    m->listening = false;
+}
+
+void plx_mail_free(plx_mail *m)
+{
+    plx_list *node;
+    plx_later_cancel(&m->deliver);
+    while ((node = plx_list_shift(&m->local)) != NULL) {
+        note *n = PLX_CONTAINER(node, note, node);
+        free(n->text);
+        free(n);
+    }
+    if (m->subscription)
+        plx_subscription_end(m->store->subscriber, m->subscription);
+    free(m);
+}

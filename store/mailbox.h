@@ -1,0 +1,28 @@
+/* Notes between workers: wake, superseded, gone, done, and answers to calls.
+ *
+ * Each worker has a channel, "<prefix>{w:WORKER}". A note is a line of words. One
+ * for this very worker does not pass through Redis. Inside store/ only.
+ */
+#ifndef PLX_STORE_MAILBOX_H
+#define PLX_STORE_MAILBOX_H
+
+#include "store/internal.h"
+#include "store/session.h"
+
+typedef struct plx_mail plx_mail;
+
+plx_mail *plx_mail_open(plx_store *s);
+void plx_mail_stop(plx_mail *m);
+void plx_mail_free(plx_mail *m);
+
+/* Sends "<verb> <sid> <a> <b>" to a worker (a name as it came from Redis; an empty or overlong one
+ * is ignored). */
+void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice sid, uint64_t a,
+                   uint64_t b);
+
+/* Subscribes to this worker's mailbox now if it was not (options.listen false). */
+void plx_mail_listen(plx_mail *m);
+/* Whether notes reach this worker at the moment. */
+bool plx_mail_listening(const plx_mail *m);
+
+#endif

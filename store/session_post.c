@@ -1,0 +1,174 @@
+/* Appending POSTs, taking the lease, committing.
+ *
+ * The scripts return whom to tell; the notes are sent from here, because no script
+ * touches the keys and channels of two tags. A worker that dies in between costs
+ * the others latency only.
+ */
+#include "base/error.h"
+#include "store/mailbox.h"
+#include "store/session_internal.h"
+#include "store/session_pack.h"
+
+#include <stdlib.h>
+
+static bool read_result(const redisReply *reply, enum plx_post_result *result)
+{
+    const redisReply *word = plx_reply_at(reply, 0);
+    if (plx_reply_is(word, "work"))
+        *result = PLX_POST_WORK;
+    else if (plx_reply_is(word, "wait"))
+        *result = PLX_POST_WAIT;
+    else if (plx_reply_is(word, "done"))
+        *result = PLX_POST_DONE;
+    else
+        return false;
+    return true;
+}
+
+/* {work | wait | done, entry, status, work} */
+static void posted(const plx_done *done, int err, const redisReply *reply)
+{
+    plx_session_call *call = done->arg;
+    enum plx_post_result result = PLX_POST_WAIT;
+    uint64_t entry = 0, status = 0;
+    plx_work work = {0};
+    plx_session_memory memory = {0};
+    if (!err && !read_result(reply, &result)) {
+        err = plx_session_verdict(err, reply);
+        if (!err)
+            err = plx_store_odd("post");
+    }
+    if (!err && (!plx_reply_u64(plx_reply_at(reply, 1), &entry) ||
+                 !plx_reply_u64(plx_reply_at(reply, 2), &status) || status > PLX_STATUS_MAX))
+        err = plx_store_odd("post");
+    if (!err && result == PLX_POST_WORK)
+        err = plx_session_read_work(plx_reply_at(reply, 3), plx_session_call_sid(call), &work,
+                                    &memory);
+    ((plx_post_cb *)call->cb)(call->arg, err, result, entry, (unsigned)status,
+                              !err && result == PLX_POST_WORK ? &work : NULL);
+    plx_session_memory_fini(&memory);
+    free(call);
+}
+
+void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
+                      unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb, void *arg)
+{
+    const char kind_byte = (char)kind;
+    plx_command c;
+    plx_session_begin(&c, s, PLX_SCRIPT_POST, sid);
+    plx_command_str(&c, s->worker);
+    plx_command_add(&c, plx_slice_make(&kind_byte, 1));
+    plx_command_add(&c, digest);
+    plx_command_u64(&c, status);
+    plx_command_add(&c, body);
+    plx_command_u64(&c, life_ms);
+    plx_command_u64(&c, PLX_LEASE_MS);
+    plx_command_u64(&c, PLX_INBOX_ENTRIES);
+    plx_command_u64(&c, PLX_INBOX_BYTES);
+    if (digest.len > PLX_DIGEST_BYTES || status > PLX_STATUS_MAX)
+        plx_command_refuse(&c);
+    plx_script_send(s, &c, posted,
+                    PLX_DONE(NULL, plx_session_call_new(s, sid, (void (*)(void))cb, arg)));
+}
+
+void plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb, void *arg)
+{
+    plx_command c;
+    plx_session_begin(&c, s, PLX_SCRIPT_TAKE, sid);
+    plx_command_str(&c, s->worker);
+    plx_command_u64(&c, entry);
+    plx_command_u64(&c, PLX_LEASE_MS);
+    plx_script_send(s, &c, posted,
+                    PLX_DONE(NULL, plx_session_call_new(s, sid, (void (*)(void))cb, arg)));
+}
+
+/* ---- commit */
+
+static void tell_waiters(plx_session_call *call, plx_slice workers, const redisReply *status)
+{
+    uint64_t outcome;
+    plx_slice worker;
+    if (!plx_reply_u64(status, &outcome))
+        return;
+    while (plx_slice_split(&workers, ' ', &worker))
+        plx_mail_send(call->store, worker, "done", plx_session_call_sid(call), call->number,
+                      outcome);
+}
+
+/* {over, waiting workers, the poll's worker, generation}: the queue was full. */
+static void overflowed(plx_session_call *call, const redisReply *reply)
+{
+    plx_slice sid = plx_session_call_sid(call);
+    call->store->counters.sessions_overflown++;
+    plx_sweep_list(call->store, sid, 0, 0);
+    plx_session_tell(call->store, "gone", sid, plx_reply_at(reply, 2), plx_reply_at(reply, 3));
+}
+
+/* {ok, outcome, waiting workers, the poll's worker, generation, next work} */
+static void committed(const plx_done *done, int err, const redisReply *reply)
+{
+    plx_session_call *call = done->arg;
+    plx_slice sid = plx_session_call_sid(call);
+    const redisReply *next = plx_reply_at(reply, 5);
+    plx_work work = {0};
+    plx_session_memory memory = {0};
+    bool more = false;
+    if (!err && plx_reply_is(plx_reply_at(reply, 0), "over")) {
+        overflowed(call, reply);
+        err = PLX_E_GONE;
+    } else {
+        err = plx_session_verdict(err, reply);
+    }
+    if (!err) {
+        plx_session_tell(call->store, "wake", sid, plx_reply_at(reply, 3), plx_reply_at(reply, 4));
+        tell_waiters(call, plx_reply_slice(plx_reply_at(reply, 2)), plx_reply_at(reply, 1));
+        more = plx_reply_is_array(next);
+    }
+    if (more)
+        err = plx_session_read_work(next, sid, &work, &memory);
+    ((void (*)(void *, int, const plx_work *))call->cb)(call->arg, err,
+                                                        more && !err ? &work : NULL);
+    plx_session_memory_fini(&memory);
+    free(call);
+}
+
+static void add_packed(plx_command *command, const plx_commit *c)
+{
+    plx_buf packed;
+    plx_buf_init(&packed, 0);
+    for (size_t i = 0; i < c->set_count; i++) {
+        plx_buf_clear(&packed);
+        plx_slot_pack(&packed, &c->set[i]);
+        plx_command_u64(command, c->set[i].number);
+        plx_command_add(command, plx_buf_slice(&packed));
+        plx_command_add(command, c->set[i].state);
+    }
+    for (size_t i = 0; i < c->drop_count; i++)
+        plx_command_u64(command, c->drop[i]);
+    for (size_t i = 0; i < c->q_count; i++) {
+        plx_buf_clear(&packed);
+        plx_q_pack(&packed, &c->q[i]);
+        plx_command_add(command, plx_buf_slice(&packed));
+    }
+    plx_buf_fini(&packed);
+}
+
+void plx_session_commit(plx_store *s, const plx_commit *c,
+                        void (*cb)(void *arg, int err, const plx_work *next), void *arg)
+{
+    plx_command command;
+    plx_session_call *call = plx_session_call_new(s, c->sid, (void (*)(void))cb, arg);
+    call->number = c->entry;
+    plx_session_begin(&command, s, PLX_SCRIPT_COMMIT, c->sid);
+    plx_command_str(&command, s->worker);
+    plx_command_u64(&command, c->fence);
+    plx_command_u64(&command, c->entry);
+    plx_command_u64(&command, PLX_LEASE_MS);
+    plx_command_u64(&command, PLX_Q_ENTRIES);
+    plx_command_u64(&command, PLX_Q_BYTES);
+    plx_command_u64(&command, c->set_count);
+    plx_command_u64(&command, c->drop_count);
+    plx_command_u64(&command, c->q_count);
+    add_packed(&command, c);
+    plx_script_send(s, &command, committed, PLX_DONE(NULL, call));
+}

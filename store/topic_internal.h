@@ -1,0 +1,27 @@
+/* What topic.c shares with the feeds. */
+#ifndef PLX_STORE_TOPIC_INTERNAL_H
+#define PLX_STORE_TOPIC_INTERNAL_H
+
+#include "store/event.h"
+#include "store/script.h"
+
+/* Characters of a new epoch: enough that none comes twice. */
+#define PLX_EPOCH_LEN 10
+
+/* Reads {epoch, offset, ...}. False: a wrong shape, and *out is untouched. */
+bool plx_topic_read_position(const redisReply *reply, plx_position *out);
+
+/* Asks where the topic stands: answer's reply is {epoch, offset}. */
+void plx_topic_ask_position(plx_store *s, plx_slice topic, plx_answer_fn *answer, plx_done done);
+/* The topic was seen at `seen`, and no longer reaches so far. Same answer. */
+void plx_topic_rewind(plx_store *s, plx_slice topic, const plx_position *seen,
+                      plx_answer_fn *answer, plx_done done);
+/* A piece of the log from `first` on; see lua/read.lua for the answer. */
+void plx_topic_read(plx_store *s, plx_slice topic, uint64_t first, size_t max_entries,
+                    size_t max_bytes, plx_answer_fn *answer, plx_done done);
+
+/* The events of such an answer and of a pub/sub message. NULL when it has a wrong shape. */
+plx_event *plx_topic_entry_event(plx_slice topic, const char *epoch, const redisReply *entry);
+plx_event *plx_topic_message_event(plx_slice topic, plx_slice message);
+
+#endif
