@@ -60,13 +60,17 @@ char *plx_dev_find_data(const char *name);
 
 /* ---- dev_conf.c ---- */
 
-/* Copies a configuration's text with redis.url replaced, and `secret` added when it has neither
- * `secret` nor `secret_file`. Every line keeps its number, everything else its bytes, except that
- * relative file names are made absolute where Pollux reads them relative to the configuration.
- * dir: the directory of the original. Returns 0, or PLX_E_INVALID when a comment, string or section
- * does not end. */
-int plx_dev_conf_edit(plx_slice text, const char *dir, const char *redis_url, const char *secret,
-                      plx_buf *out);
+typedef struct plx_dev_conf {
+    const char *redis_url; /* what redis.url becomes */
+    const char *secret;    /* added when the text has neither `secret` nor `secret_file` */
+    const char *conf_dir;  /* the original's directory: what relative secret files count from */
+    const char *work_dir;  /* what relative paths of modules count from */
+} plx_dev_conf;
+
+/* Copies a configuration's text with these changes and with relative file names made absolute.
+ * Everything else keeps its bytes, and every line its number. Returns 0, or PLX_E_INVALID when a
+ * comment, string or section does not end, PLX_E_TOOBIG. */
+int plx_dev_conf_edit(plx_slice text, const plx_dev_conf *c, plx_buf *out);
 /* Reads `file`, writes its edited copy to `out_file` and loads that. What is wrong with it is told
  * in terms of `file`. The caller owns *config. */
 int plx_dev_conf_make(const char *file, const char *redis_url, const char *out_file,

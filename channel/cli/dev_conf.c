@@ -127,7 +127,7 @@ static enum token next_token(struct scan *s)
 struct edit {
     struct scan scan;
     const char *copied; /* the original up to here is in out */
-    const char *dir, *redis_url;
+    const char *conf_dir, *work_dir, *redis_url;
     plx_buf *out;
     plx_slice sections[SECTIONS_MAX]; /* the kinds of the open ones */
     size_t depth;
@@ -161,7 +161,7 @@ static bool in_section(const struct edit *e, size_t depth, const char *kind)
 }
 
 /* A relative file name; what needs unescaping or expansion is left as it is. */
-static void make_absolute(struct edit *e, enum token t)
+static void make_absolute(struct edit *e, enum token t, const char *dir)
 {
     plx_slice name = e->scan.token;
     char *path;
@@ -172,7 +172,7 @@ static void make_absolute(struct edit *e, enum token t)
         memchr(name.data, '$', name.len) != NULL)
         return;
     copy_up_to_token(e);
-    path = plx_asprintf("%s/%.*s", e->dir, (int)name.len, name.data);
+    path = plx_asprintf("%s/%.*s", dir, (int)name.len, name.data);
     add_quoted(e->out, path);
     free(path);
 }
@@ -187,9 +187,11 @@ static void on_value(struct edit *e, enum token t)
         e->has_secret = true;
     } else if (e->depth == 0 && plx_slice_is(e->key, "secret_file")) {
         e->has_secret = true;
-        make_absolute(e, t);
+        make_absolute(e, t, e->conf_dir);
+    } else if (e->depth == 0 && plx_slice_is(e->key, "previous_secret_file")) {
+        make_absolute(e, t, e->conf_dir);
     } else if (in_section(e, 2, "channel") && plx_slice_is(e->key, "path")) {
-        make_absolute(e, t);
+        make_absolute(e, t, e->work_dir); /* dlopen's view */
     }
 }
 
@@ -244,17 +246,19 @@ static int on_token(struct edit *e, enum token t)
     return 0;
 }
 
-int plx_dev_conf_edit(plx_slice text, const char *dir, const char *redis_url, const char *secret,
-                      plx_buf *out)
+int plx_dev_conf_edit(plx_slice text, const plx_dev_conf *c, plx_buf *out)
 {
     struct edit e;
     enum token t;
 
+    if (text.len == 0)
+        text = plx_slice_of("");
     memset(&e, 0, sizeof e);
     e.scan.p = e.copied = text.data;
     e.scan.end = text.data + text.len;
-    e.dir = dir;
-    e.redis_url = redis_url;
+    e.conf_dir = c->conf_dir;
+    e.work_dir = c->work_dir;
+    e.redis_url = c->redis_url;
     e.out = out;
     e.last = T_END;
     while ((t = next_token(&e.scan)) != T_END) {
@@ -267,11 +271,11 @@ int plx_dev_conf_edit(plx_slice text, const char *dir, const char *redis_url, co
     plx_buf_append(out, e.copied, (size_t)(e.scan.end - e.copied));
     if (!e.has_redis) {
         plx_buf_str(out, "\nredis { url = ");
-        add_quoted(out, redis_url);
+        add_quoted(out, c->redis_url);
         plx_buf_str(out, " }\n");
     }
     if (!e.has_secret)
-        plx_buf_printf(out, "\nsecret = \"%s\"\n", secret);
+        plx_buf_printf(out, "\nsecret = \"%s\"\n", c->secret);
     return plx_buf_ok(out) ? 0 : PLX_E_TOOBIG;
 }
 
@@ -341,30 +345,38 @@ static char *directory_of(const char *file)
     return real != NULL ? real : plx_strdup(".");
 }
 
-int plx_dev_conf_make(const char *file, const char *redis_url, const char *out_file,
-                      plx_config **config)
+/* The edited text into out_file; one that can't be edited goes there as it is, and the loader will
+ * say where it is wrong. */
+static int write_copy(const char *file, const char *redis_url, const char *out_file)
 {
     char secret[SECRET_LENGTH + 1];
+    plx_dev_conf c = {.redis_url = redis_url, .secret = secret};
+    char *conf_dir = directory_of(file), *work_dir = realpath(".", NULL);
     plx_buf text, edited;
-    char *dir;
     int rc;
 
+    c.conf_dir = conf_dir;
+    c.work_dir = work_dir != NULL ? work_dir : ".";
     plx_buf_init(&text, FILE_MAX);
     plx_buf_init(&edited, 2 * FILE_MAX);
     plx_random_id(secret, SECRET_LENGTH);
-    dir = directory_of(file);
     rc = read_file(file, &text);
     if (rc == 0) {
-        rc = plx_dev_conf_edit(plx_buf_slice(&text), dir, redis_url, secret, &edited);
-        if (rc != 0) /* the loader will say where; it needs something to read */
-            rc = plx_dev_write_file(out_file, plx_buf_slice(&text));
-        else
-            rc = plx_dev_write_file(out_file, plx_buf_slice(&edited));
+        bool ok = plx_dev_conf_edit(plx_buf_slice(&text), &c, &edited) == 0;
+
+        rc = plx_dev_write_file(out_file, plx_buf_slice(ok ? &edited : &text));
     }
-    if (rc == 0)
-        rc = load(file, redis_url, out_file, config);
-    free(dir);
+    free(conf_dir);
+    free(work_dir);
     plx_buf_fini(&text);
     plx_buf_fini(&edited);
     return rc;
+}
+
+int plx_dev_conf_make(const char *file, const char *redis_url, const char *out_file,
+                      plx_config **config)
+{
+    int rc = write_copy(file, redis_url, out_file);
+
+    return rc == 0 ? load(file, redis_url, out_file, config) : rc;
 }

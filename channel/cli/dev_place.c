@@ -206,17 +206,14 @@ static bool is_program(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The directory of this binary; out has PATH_MAX bytes. */
-static const char *own_dir(char *out)
+/* The directory of this binary, owned by the caller. */
+static char *own_dir(void)
 {
-    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-    char *slash;
+    char *path = realpath("/proc/self/exe", NULL), *slash = path ? strrchr(path, '/') : NULL;
 
-    out[n > 0 ? n : 0] = '\0';
-    slash = strrchr(out, '/');
     if (slash != NULL)
         *slash = '\0';
-    return out;
+    return path != NULL ? path : plx_strdup(".");
 }
 
 /* The first of the colon-separated directories that has the program. */
@@ -238,32 +235,31 @@ static char *find_in(const char *dirs, const char *name)
 
 char *plx_dev_find_program(const char *name)
 {
-    char own[PATH_MAX];
+    char *own = own_dir();
     char *path = find_in(getenv("POLLUX_BIN_DIR"), name);
 
     if (path == NULL)
-        path = find_in(own_dir(own), name);
+        path = find_in(own, name);
     if (path == NULL)
         path = find_in(getenv("PATH"), name);
     if (path == NULL)
         path = find_in("/usr/sbin:/usr/local/sbin:/sbin", name);
+    free(own);
     return path;
 }
 
 char *plx_dev_find_data(const char *name)
 {
     static const char *const places[] = {"../share/pollux", "../../../conf"};
-    char own[PATH_MAX];
+    char *own = own_dir(), *real = NULL;
     size_t i;
 
-    own_dir(own);
-    for (i = 0; i < sizeof places / sizeof *places; i++) {
+    for (i = 0; real == NULL && i < sizeof places / sizeof *places; i++) {
         char *path = plx_asprintf("%s/%s/%s", own, places[i], name);
-        char *real = realpath(path, NULL);
 
+        real = realpath(path, NULL);
         free(path);
-        if (real != NULL)
-            return real;
     }
-    return NULL;
+    free(own);
+    return real;
 }

@@ -10,7 +10,6 @@
 #include "base/log.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,18 +31,6 @@ static const struct command commands[] = {
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
-
-int plx_cli_usage_error(const char *command, const char *format, ...)
-{
-    va_list args;
-
-    fprintf(stderr, "pollux%s%s: ", command ? " " : "", command ? command : "");
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fprintf(stderr, "\nTry 'pollux%s%s --help'.\n", command ? " " : "", command ? command : "");
-    return PLX_CLI_USAGE;
-}
 
 static int help(void)
 {
