@@ -28,6 +28,7 @@ local function write_slots()
     local number = arg()
     redis.call('HDEL', slots, number)
     redis.call('HDEL', state, number)
+    following = math.max(following, tonumber(number) + 1) -- joined and left by this very entry
   end
   set('slot', text(following))
   redis.call('EXPIRE', slots, KEEP_S)
