@@ -4,8 +4,8 @@
 #     tests/run.sh [-b BUILD]... [-j JOBS] [SUITE...]
 #
 # BUILD: directory with the programs (default build/release; POLLUX_SUITES_<name of the directory with
-# - as _> may name the suites for it). SUITE: "unit" or a name in tests/integration without
-# ".test.mjs"; default: all. The last line is "N passed, N failed"; the exit status tells the same.
+# - as _> may name the suites for it). SUITE: "unit" or the name of a file tests/*/NAME.test.mjs;
+# default: all. The last line is "N passed, N failed"; the exit status tells the same.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -58,7 +58,7 @@ run_suite() {
     local build=$1 suite=$2 out=$3 p f status
     POLLUX_BUILD=$build node --test-reporter=spec --test-reporter-destination=stdout \
         --test-reporter=tap --test-reporter-destination="$out.tap" \
-        "tests/integration/$suite.test.mjs" >"$out.log" 2>&1
+        tests/*/"$suite.test.mjs" >"$out.log" 2>&1
     status=$?
     read -r p f < <(count_tap "$out.tap" 2>/dev/null || echo 0 0)
     [ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1 # it broke outside of a test
@@ -75,7 +75,7 @@ suites_of() {
     else
         # The longest first, so that the end is not one suite alone.
         echo unit careful outage replay badinput phoenixjs longpoll fcgi \
-            $(cd tests/integration && ls *.test.mjs | sed 's/\.test\.mjs$//' |
+            $(ls tests/*/*.test.mjs | sed 's|.*/||; s/\.test\.mjs$//' |
                 grep -vxE 'careful|outage|replay|badinput|phoenixjs|longpoll|fcgi')
     fi
 }

@@ -1,0 +1,132 @@
+// The demonstration in a real Chromium: two people chat, one of them without WebSocket; what the page
+// says about its connection is true.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { ROOT, SLOW, startStack } from '../lib/stack.mjs';
+import { until } from '../lib/wait.mjs';
+
+const TIMEOUT = { timeout: 60000 * SLOW };
+const WAIT = { timeout: 15000 * SLOW };
+const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((f) => fs.existsSync(f));
+let stack;
+let browser;
+
+/** A browser of its own (context), in the room under a name. */
+async function enter(name, { room = 'test', block = false, ...options } = {}) {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  if (block) await context.addInitScript(() => {
+    window.WebSocket = class {
+      constructor() {
+        setTimeout(() => this.onerror?.(new Event('error')), 10);
+        setTimeout(() => this.onclose?.(new CloseEvent('close', { code: 1006 })), 20);
+      }
+
+      close() {}
+
+      send() {}
+    };
+  });
+  const page = await context.newPage();
+  page.problems = [];
+  page.on('pageerror', (e) => page.problems.push(e.message));
+  await page.goto(`${stack.url}/?room=${room}`);
+  await page.fill('#name', name);
+  await page.click('#name-form button[type=submit]');
+  await page.waitForSelector('#status[data-state=ok]', WAIT);
+  return page;
+}
+
+async function say(page, text) {
+  await page.fill('#text', text);
+  await page.press('#text', 'Enter');
+}
+
+const shows = (page, text) => page.waitForFunction((t) => document.getElementById('log').innerText.includes(t), text, WAIT);
+
+/** How often a text stands in the log. */
+const count = (page, text) => page.evaluate((t) => document.getElementById('log').innerText.split(t).length - 1, text);
+
+describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installed' }, () => {
+  before(async () => {
+    // The demonstration's own configuration, which is what `make run` serves.
+    stack = await startStack({ config: { text: fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8') }, fcgi: 2, ws: 2 });
+    browser = await chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+  });
+  after(async () => {
+    await browser?.close();
+    await stack?.stop();
+  });
+
+  test('two pages chat, one of them with WebSocket blocked', TIMEOUT, async () => {
+    const [anna, berta] = [await enter('Anna'), await enter('Berta', { block: true })];
+    assert.match(await anna.textContent('#transport'), /WebSocket/);
+    assert.match(await berta.textContent('#transport'), /long-polling/);
+    assert.equal(await berta.isVisible('#fallback'), true, 'the page says that it fell back');
+    await say(anna, 'hello over WebSocket');
+    await shows(berta, 'hello over WebSocket');
+    await say(berta, 'hello over <b>long-polling</b> & "quotes" 😀');
+    await shows(anna, 'hello over <b>long-polling</b> & "quotes" 😀');
+    for (const page of [anna, berta]) {
+      await until('each message once', async () => (await count(page, 'hello over')) === 2, 5000);
+      assert.deepEqual(page.problems, []);
+      await page.context().close();
+    }
+  });
+
+  test('the switch forces long-polling and back', TIMEOUT, async () => {
+    const page = await enter('Carla');
+    for (const [on, words] of [[true, /long-polling/], [false, /WebSocket/]]) {
+      await page.setChecked('#force', on, { force: true });
+      await until('the other transport', async () => words.test(await page.textContent('#transport')) && (await page.getAttribute('#status', 'data-state')) === 'ok', 15000 * SLOW, 100);
+    }
+    await say(page, 'still here');
+    await shows(page, 'still here');
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+
+  test('workers die: the page says so, comes back by itself, and counts it', TIMEOUT, async () => {
+    const [page, other] = [await enter('Dora'), await enter('Emma')];
+    for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+    await until('a reconnect', async () => Number(await page.textContent('#reconnects')) >= 1, 15000 * SLOW, 50);
+    await page.waitForSelector('#status[data-state=ok]', WAIT);
+    await other.waitForSelector('#status[data-state=ok]', WAIT);
+    await say(page, 'back again');
+    await shows(other, 'back again');
+    for (const p of [page, other]) {
+      assert.deepEqual(p.problems, []);
+      await p.context().close();
+    }
+  });
+
+  test('phone width, dark: nothing sticks out; everything can be reached by keyboard', TIMEOUT, async () => {
+    const page = await enter('Frida', { viewport: { width: 360, height: 640 }, colorScheme: 'dark' });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.ok(wide <= 0, `${wide} px too wide`);
+    const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const [r, g, b] = background.match(/\d+/g).map(Number);
+    assert.ok(r + g + b < 200, `dark background, not ${background}`);
+    const reached = new Set();
+    for (let i = 0; i < 25; i++) {
+      await page.keyboard.press('Tab');
+      reached.add(await page.evaluate(() => document.activeElement.id));
+    }
+    for (const id of ['change-name', 'theme', 'show-panel', 'text']) assert.ok(reached.has(id), `#${id} by keyboard: ${[...reached]}`);
+    await page.context().close();
+  });
+
+  test('what a stranger publishes is shown as text, or left out', TIMEOUT, async () => {
+    const page = await enter('Gerda', { room: 'strange' });
+    const key = /keys\s*=\s*\{\s*"([^"]+)"/.exec(fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8'))[1];
+    const publish = (payload) => stack.api.call('POST', '/publish', { topic: 'room:strange', event: 'message', payload }, { headers: { Authorization: `Bearer ${key}` } });
+    for (const payload of [null, 5, { text: 7 }, { name: '<img src=x onerror=alert(1)>', text: '<script>alert(1)</script>' }])
+      assert.equal((await publish(payload)).status, 200);
+    await shows(page, '<script>alert(1)</script>');
+    assert.equal(await page.evaluate(() => document.querySelectorAll('#log img, #log script').length), 0);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+});
