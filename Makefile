@@ -70,10 +70,11 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
-FAKED   := plx_topic_publish plx_topic_position plx_store_config
-$(B)/unit/test_socket $(B)/unit/test_socket_async $(B)/unit/test_socket_recorded: \
+FAKED   := plx_topic_publish plx_topic_position plx_store_config plx_store_up plx_store_worker \
+           plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
+           ev_timer_start
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded admin api): \
   LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
-
 $(B)/unit/test_backends $(B)/unit/test_socket_recorded: | $(MODULES)
 
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
@@ -123,7 +124,7 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
 	for u in conf/systemd/*.service; do \
-	  sed 's|/usr/local/bin|$(PREFIX)/bin|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
+	  sed 's|/usr/local/|$(PREFIX)/|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \

@@ -6,6 +6,8 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "store/control.h"
+#include "store/feed.h"
 #include "store/topic.h"
 
 #include <assert.h>
@@ -79,6 +81,74 @@ const plx_config *__wrap_plx_store_config(const plx_store *s)
     assert(s == fake_store);
     return &fake_config;
 }
+
+/* ---- what only the server API asks ---- */
+
+static bool fake_up = true;
+static struct ev_loop *fake_loop;
+static plx_feed_watch *fake_watch; /* the one that is started */
+static char *fake_disconnect_id;
+static void (*fake_disconnect_cb)(void *arg, int err, unsigned sockets);
+static void *fake_disconnect_arg;
+
+bool __wrap_plx_store_up(const plx_store *s);
+bool __wrap_plx_store_up(const plx_store *s)
+{
+    return s == fake_store && fake_up;
+}
+
+const char *__wrap_plx_store_worker(const plx_store *s);
+const char *__wrap_plx_store_worker(const plx_store *s)
+{
+    return s == fake_store ? "worker-1" : "";
+}
+
+struct ev_loop *__wrap_plx_store_loop(plx_store *s);
+struct ev_loop *__wrap_plx_store_loop(plx_store *s)
+{
+    return s == fake_store ? fake_loop : NULL;
+}
+
+void __wrap_plx_feed_watch_start(plx_store *s, plx_feed_watch *w, plx_slice topic,
+                                 const plx_position *position);
+void __wrap_plx_feed_watch_start(plx_store *s, plx_feed_watch *w, plx_slice topic,
+                                 const plx_position *position)
+{
+    assert(s == fake_store && topic.len > 0);
+    w->after = position->offset;
+    fake_watch = w;
+}
+
+void __wrap_plx_feed_watch_stop(plx_feed_watch *w);
+void __wrap_plx_feed_watch_stop(plx_feed_watch *w)
+{
+    if (fake_watch == w)
+        fake_watch = NULL;
+}
+
+void __wrap_plx_control_disconnect(plx_store *s, plx_slice id,
+                                   void (*cb)(void *arg, int err, unsigned sockets), void *arg);
+void __wrap_plx_control_disconnect(plx_store *s, plx_slice id,
+                                   void (*cb)(void *arg, int err, unsigned sockets), void *arg)
+{
+    assert(s == fake_store);
+    free(fake_disconnect_id);
+    fake_disconnect_id = plx_slice_dup(id);
+    fake_disconnect_cb = cb;
+    fake_disconnect_arg = arg;
+}
+
+/* Nobody waits for a timer in a test: it is invoked. */
+static ev_timer *fake_timer; /* the one that was started last */
+void __real_ev_timer_start(struct ev_loop *loop, ev_timer *w);
+void __wrap_ev_timer_start(struct ev_loop *loop, ev_timer *w);
+void __wrap_ev_timer_start(struct ev_loop *loop, ev_timer *w)
+{
+    fake_timer = w;
+    __real_ev_timer_start(loop, w);
+}
+
+/* ---- the test's side ---- */
 
 static void fake_free(fake_request *r)
 {

@@ -1,0 +1,238 @@
+/* The server API's operations. A body is read, what is right in it is handed to the store in its
+ * order, and the answer goes out when all answers are there. */
+#include "channel/admin.h"
+
+#include "base/alloc.h"
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/json_scan.h"
+#include "channel/admin_error.h"
+#include "channel/admin_request.h"
+#include "store/control.h"
+#include <stdlib.h>
+
+#define BATCH_MAX 1000u
+
+bool plx_admin_key_ok(const plx_config *config, plx_slice key)
+{
+    bool ok = false;
+
+    for (size_t i = 0; i < config->api.keys.count; i++)
+        ok |= plx_equal_secret(key, plx_slice_of(config->api.keys.items[i]));
+    return ok;
+}
+
+static void answer_error(plx_admin_cb *cb, void *arg, unsigned status, const char *code,
+                         const char *hint, const char *message)
+{
+    plx_buf out;
+
+    plx_buf_init(&out, 0);
+    plx_admin_error(&out, code, hint, "%s", message);
+    cb(arg, status, plx_buf_slice(&out));
+    plx_buf_fini(&out);
+}
+
+static void say_unavailable(plx_buf *out, int err)
+{
+    plx_admin_error(out, "unavailable",
+                    err == PLX_E_DOWN
+                        ? "Nothing was done. Try again in a moment."
+                        : "It may have been done nevertheless. Try again; a publication with a"
+                          " \"key\" is not published twice.",
+                    "Redis: %s", plx_strerror(err));
+}
+
+/* ---- publish ---- */
+
+struct batch;
+
+typedef struct item {
+    struct batch *batch;
+    unsigned status;
+    plx_buf json;
+} item;
+
+typedef struct batch {
+    plx_admin_cb *cb;
+    void *arg;
+    bool is_array;
+    size_t count, open; /* open: not answered, and one for as long as the body is being read */
+    item items[];
+} batch;
+
+static void answer_batch(batch *b)
+{
+    unsigned status = 200;
+    plx_buf out;
+
+    plx_buf_init(&out, 0);
+    plx_buf_str(&out, "[");
+    for (size_t i = 0; i < b->count; i++) {
+        plx_buf_str(&out, i > 0 ? "," : "");
+        plx_buf_add(&out, plx_buf_slice(&b->items[i].json));
+        if (b->items[i].status != 200)
+            status = 207;
+    }
+    plx_buf_str(&out, "]");
+    if (b->is_array)
+        b->cb(b->arg, status, plx_buf_slice(&out));
+    else
+        b->cb(b->arg, b->items[0].status, plx_buf_slice(&b->items[0].json));
+    plx_buf_fini(&out);
+}
+
+static void batch_unref(batch *b)
+{
+    if (--b->open > 0)
+        return;
+    answer_batch(b);
+    for (size_t i = 0; i < b->count; i++)
+        plx_buf_fini(&b->items[i].json);
+    free(b);
+}
+
+static void published(void *arg, int err, const plx_position *position, bool repeated)
+{
+    item *it = arg;
+    char text[PLX_POSITION_TEXT];
+
+    (void)repeated;
+    if (err == 0) {
+        plx_position_format(position, text);
+        plx_buf_printf(&it->json, "{\"position\":\"%s\"}", text);
+        it->status = 200;
+    } else {
+        say_unavailable(&it->json, err);
+        it->status = 503;
+    }
+    batch_unref(it->batch);
+}
+
+static void publish_item(plx_store *s, batch *b, size_t i, plx_slice json)
+{
+    plx_admin_publication publication;
+    item *it = &b->items[i];
+
+    it->batch = b;
+    plx_buf_init(&it->json, 0);
+    plx_admin_publication_init(&publication);
+    it->status = plx_admin_read_publication(plx_store_config(s), json, &publication, &it->json);
+    if (it->status == 0) {
+        b->open++;
+        plx_topic_publish(s, &publication.p, published, it);
+    }
+    plx_admin_publication_fini(&publication);
+}
+
+static batch *batch_new(plx_admin_cb *cb, void *arg, size_t count, bool is_array)
+{
+    batch *b = plx_alloc_zero(1, sizeof *b + count * sizeof b->items[0]);
+
+    b->cb = cb;
+    b->arg = arg;
+    b->count = count;
+    b->is_array = is_array;
+    b->open = 1;
+    return b;
+}
+
+static size_t array_length(plx_slice array)
+{
+    size_t count = 0, pos = 0;
+    plx_slice key;
+    plx_json_value value;
+
+    while (plx_json_next(array, &pos, &key, &value))
+        count++;
+    return count;
+}
+
+static void publish_array(plx_store *s, plx_slice array, plx_admin_cb *cb, void *arg)
+{
+    size_t count = array_length(array), pos = 0;
+    plx_slice key;
+    plx_json_value value;
+    batch *b;
+
+    if (count > BATCH_MAX) {
+        answer_error(cb, arg, 422, "too_many", "Send them in several requests.",
+                     "at most 1000 publications are accepted at once");
+        return;
+    }
+    b = batch_new(cb, arg, count, true);
+    for (size_t i = 0; plx_json_next(array, &pos, &key, &value); i++)
+        publish_item(s, b, i, value.text);
+    batch_unref(b);
+}
+
+static void answer_invalid_json(plx_admin_cb *cb, void *arg)
+{
+    answer_error(cb, arg, 400, "invalid_json", NULL, "the body is no valid JSON (RFC 8259)");
+}
+
+void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg)
+{
+    plx_json_value value;
+    batch *b;
+
+    if (plx_json_check(body, &value) != 0) {
+        answer_invalid_json(cb, arg);
+    } else if (value.type == PLX_JSON_ARRAY) {
+        publish_array(s, value.text, cb, arg);
+    } else {
+        b = batch_new(cb, arg, 1, false);
+        publish_item(s, b, 0, value.text);
+        batch_unref(b);
+    }
+}
+
+/* ---- disconnect ---- */
+
+typedef struct waiter {
+    plx_admin_cb *cb;
+    void *arg;
+} waiter;
+
+static void disconnected(void *arg, int err, unsigned sockets)
+{
+    waiter *w = arg;
+    plx_buf out;
+
+    plx_buf_init(&out, 0);
+    if (err == 0)
+        plx_buf_printf(&out, "{\"sockets\":%u}", sockets);
+    else
+        say_unavailable(&out, err);
+    w->cb(w->arg, err == 0 ? 200 : 503, plx_buf_slice(&out));
+    plx_buf_fini(&out);
+    free(w);
+}
+
+static void disconnect_id(plx_store *s, plx_slice id, plx_admin_cb *cb, void *arg)
+{
+    waiter *w = plx_alloc(sizeof *w);
+
+    *w = (waiter){cb, arg};
+    plx_control_disconnect(s, id, disconnected, w);
+}
+
+void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg)
+{
+    plx_buf id, error;
+    unsigned status;
+
+    if (plx_json_check(body, NULL) != 0) {
+        answer_invalid_json(cb, arg);
+        return;
+    }
+    plx_buf_init(&id, 0);
+    plx_buf_init(&error, 0);
+    status = plx_admin_read_id(body, &id, &error);
+    if (status == 0)
+        disconnect_id(s, plx_buf_slice(&id), cb, arg);
+    else
+        cb(arg, status, plx_buf_slice(&error));
+    plx_buf_fini(&id);
+    plx_buf_fini(&error);
+}

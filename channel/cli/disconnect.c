@@ -1,0 +1,49 @@
+/* pollux disconnect ID */
+#include "channel/cli/cli.h"
+#include "channel/cli/operation.h"
+#include <getopt.h>
+#include <stdio.h>
+
+static int help(void)
+{
+    puts("Usage: pollux disconnect ID [--config FILE]\n"
+         "\n"
+         "Closes every socket with this id (the socket section's `id`), on both transports, and\n"
+         "prints how many there were: {\"sockets\":2}. Their clients connect again, and are asked\n"
+         "for their token again.\n"
+         "\n"
+         "Exit status: 0 done, 1 refused or Redis not reachable, 2 wrong command line.");
+    return PLX_CLI_OK;
+}
+
+static int disconnect(const char *id, const char *config_path)
+{
+    plx_buf body;
+    int status;
+
+    plx_buf_init(&body, 0);
+    plx_buf_str(&body, "{");
+    status = plx_cli_add_string("disconnect", &body, "id", id);
+    plx_buf_str(&body, "}");
+    if (status == 0)
+        status = plx_cli_operation("disconnect", config_path, plx_buf_slice(&body),
+                                   plx_admin_disconnect);
+    plx_buf_fini(&body);
+    return status;
+}
+
+int plx_cli_disconnect(int argc, char **argv, const char *config_path)
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (c == 'h')
+            return help();
+        return plx_cli_usage_error("disconnect", "unknown option \"%s\"", argv[optind - 1]);
+    }
+    if (argc - optind != 1)
+        return plx_cli_usage_error("disconnect", "expected one ID");
+    return disconnect(argv[optind], config_path);
+}

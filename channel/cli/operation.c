@@ -1,0 +1,154 @@
+#include "channel/cli/operation.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/json_scan.h"
+#include "base/list.h"
+#include "base/utf8.h"
+#include "channel/cli/cli.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATIENCE_S 5.0
+
+typedef struct operation {
+    const char *command;
+    plx_slice body;
+    void (*run)(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
+    struct ev_loop *loop;
+    plx_store *store;
+    plx_store_watch watch;
+    bool started, answered;
+    int status; /* of the process */
+} operation;
+
+/* The message and the hint of an error document, as a line for people. */
+static void complain(const operation *o, plx_slice json)
+{
+    static const char *const outer[] = {"error"}, *const inner[] = {"message", "hint"};
+    plx_json_value error, words[2];
+    plx_buf text;
+
+    plx_buf_init(&text, 0);
+    if (plx_json_cut_object(json, outer, &error, 1) == 0 && error.type == PLX_JSON_OBJECT &&
+        plx_json_cut_object(error.text, inner, words, 2) == 0) {
+        for (size_t i = 0; i < 2; i++) {
+            if (words[i].type != PLX_JSON_STRING)
+                continue;
+            plx_buf_str(&text, i > 0 && text.len > 0 ? ". " : "");
+            plx_json_unquote(words[i].text, &text);
+        }
+    } else {
+        plx_buf_add(&text, json);
+    }
+    fprintf(stderr, "pollux %s: %s\n", o->command, plx_buf_cstr(&text));
+    plx_buf_fini(&text);
+}
+
+static void answered(void *arg, unsigned status, plx_slice json)
+{
+    operation *o = arg;
+
+    if (o->answered)
+        return;
+    o->answered = true;
+    if (status == 200) {
+        o->status = PLX_CLI_OK;
+        printf("%.*s\n", (int)json.len, json.data);
+        if (fflush(stdout) != 0) {
+            perror("pollux: standard output");
+            o->status = PLX_CLI_REFUSED;
+        }
+    } else {
+        complain(o, json);
+    }
+    ev_break(o->loop, EVBREAK_ALL);
+}
+
+static void start(operation *o)
+{
+    if (o->started)
+        return;
+    o->started = true;
+    o->run(o->store, o->body, answered, o);
+}
+
+static void on_up(plx_store_watch *w)
+{
+    start(PLX_CONTAINER(w, operation, watch));
+}
+
+static void on_down(plx_store_watch *w)
+{
+    (void)w; /* what was asked is answered by the store */
+}
+
+static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)timer;
+    (void)revents;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* Turns the loop until the answer or the end of patience, which is complained about. */
+static void wait_for_answer(operation *o, const plx_config *config)
+{
+    ev_timer patience;
+
+    ev_timer_init(&patience, on_timeout, PATIENCE_S, 0.);
+    ev_timer_start(o->loop, &patience);
+    if (!o->answered)
+        ev_run(o->loop, 0);
+    ev_timer_stop(o->loop, &patience);
+    if (!o->answered)
+        fprintf(stderr, "pollux %s: Redis at %s %s within %.0f s\n", o->command, config->redis.url,
+                o->started ? "did not answer" : "can't be reached", PATIENCE_S);
+}
+
+static void run_with(operation *o, const plx_config *config)
+{
+    static const plx_store_options options = {.ring_events = 1, .ring_bytes = 1024, .linger_ms = 0};
+
+    o->loop = ev_loop_new(EVFLAG_AUTO);
+    o->store = plx_store_open(o->loop, config, &options);
+    o->watch.up = on_up;
+    o->watch.down = on_down;
+    plx_store_watch_add(o->store, &o->watch);
+    if (plx_store_up(o->store))
+        start(o);
+    wait_for_answer(o, config);
+    plx_store_watch_remove(o->store, &o->watch);
+    o->answered = true; /* whatever comes from closing is too late */
+    plx_store_close(o->store);
+    ev_loop_destroy(o->loop);
+}
+
+int plx_cli_operation(const char *command, const char *config_path, plx_slice body,
+                      void (*run)(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg))
+{
+    operation o = {.command = command, .body = body, .run = run, .status = PLX_CLI_REFUSED};
+    plx_config *config = NULL;
+    plx_buf problems;
+    int err;
+
+    plx_buf_init(&problems, 0);
+    err = plx_config_load(config_path, &config, &problems);
+    if (problems.len > 0)
+        fputs(plx_buf_cstr(&problems), stderr);
+    plx_buf_fini(&problems);
+    if (err != 0)
+        return PLX_CLI_REFUSED;
+    plx_log_init("pollux", PLX_ERROR);
+    run_with(&o, config);
+    plx_config_free(config);
+    return o.status;
+}
+
+int plx_cli_add_string(const char *command, plx_buf *body, const char *name, const char *value)
+{
+    if (!plx_utf8_valid(plx_slice_of(value)))
+        return plx_cli_usage_error(command, "the %s is not UTF-8", name);
+    plx_buf_printf(body, "%s\"%s\":", body->len > 1 ? "," : "", name);
+    plx_json_quote(body, plx_slice_of(value));
+    return 0;
+}

@@ -1,0 +1,179 @@
+#include "fcgi/api.h"
+
+#include "base/alloc.h"
+#include "channel/admin.h"
+#include "channel/admin_error.h"
+#include <stdlib.h>
+
+struct plx_api {
+    plx_store *store;
+    const plx_config *config;
+};
+
+/* One request while the store works on it. */
+typedef struct exchange {
+    plx_http_request *request; /* NULL: the client went away */
+} exchange;
+
+static void publish(plx_api *api, plx_http_request *r, exchange *x);
+static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
+static void health(plx_api *api, plx_http_request *r, exchange *x);
+
+static const struct route {
+    const char *path, *method, *allow;
+    void (*run)(plx_api *api, plx_http_request *r, exchange *x);
+} routes[] = {
+    {"/publish", "POST", "allow: POST\r\n", publish},
+    {"/disconnect", "POST", "allow: POST\r\n", disconnect},
+    {"/health", "GET", "allow: GET\r\n", health},
+};
+
+#define ROUTES (sizeof routes / sizeof *routes)
+
+static void respond(plx_http_request *r, unsigned status, const char *headers, plx_slice json)
+{
+    plx_http_response response = {
+        .status = status, .content_type = "application/json", .body = json};
+    plx_buf all;
+
+    plx_buf_init(&all, 0);
+    plx_buf_str(&all, "cache-control: no-store\r\n");
+    plx_buf_str(&all, headers);
+    response.headers = plx_buf_slice(&all);
+    r->respond(r, &response);
+    plx_buf_fini(&all);
+}
+
+static void answered(void *arg, unsigned status, plx_slice json)
+{
+    exchange *x = arg;
+
+    if (x->request)
+        respond(x->request, status, status == 503 ? "retry-after: 1\r\n" : "", json);
+    free(x);
+}
+
+static void on_gone(plx_http_request *r)
+{
+    exchange *x = r->handler;
+
+    x->request = NULL; /* freed when the store has answered */
+}
+
+static void publish(plx_api *api, plx_http_request *r, exchange *x)
+{
+    plx_admin_publish(api->store, r->body, answered, x);
+}
+
+static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
+{
+    plx_admin_disconnect(api->store, r->body, answered, x);
+}
+
+static void health(plx_api *api, plx_http_request *r, exchange *x)
+{
+    (void)r;
+    plx_admin_health(api->store, answered, x);
+}
+
+/* The key in "Bearer KEY" (RFC 6750 2.1; the scheme in any case, RFC 9110 11.1). */
+static bool bearer(plx_slice value, plx_slice *key)
+{
+    static const plx_slice scheme = PLX_LIT("bearer");
+
+    if (value.len <= scheme.len || value.data[scheme.len] != ' ' ||
+        !plx_slice_ieq(plx_slice_make(value.data, scheme.len), scheme))
+        return false;
+    *key = plx_slice_trim(plx_slice_make(value.data + scheme.len, value.len - scheme.len));
+    return true;
+}
+
+static bool authorized(const plx_api *api, const plx_http_request *r)
+{
+    plx_slice value, key;
+
+    if (r->header(r, "authorization", &value) && bearer(plx_slice_trim(value), &key) &&
+        plx_admin_key_ok(api->config, key))
+        return true;
+    return r->header(r, "x-pollux-key", &value) &&
+           plx_admin_key_ok(api->config, plx_slice_trim(value));
+}
+
+static void refuse(plx_http_request *r, unsigned status, const char *headers, const char *code,
+                   const char *hint, const char *message)
+{
+    plx_buf json;
+
+    plx_buf_init(&json, 0);
+    plx_admin_error(&json, code, hint, "%s", message);
+    respond(r, status, headers, plx_buf_slice(&json));
+    plx_buf_fini(&json);
+}
+
+static const struct route *find_route(plx_slice path)
+{
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (plx_slice_is(path, routes[i].path))
+            return &routes[i];
+    }
+    return NULL;
+}
+
+/* What follows api.path; false when the path is not below it. "/api" must not take "/apidocs". */
+static bool below(const plx_config *config, plx_slice path, plx_slice *rest)
+{
+    plx_slice base = plx_slice_of(config->api.path);
+
+    if (base.len == 0 || !plx_slice_starts(path, base) ||
+        (path.len > base.len && path.data[base.len] != '/'))
+        return false;
+    *rest = plx_slice_make(path.data + base.len, path.len - base.len);
+    return true;
+}
+
+static void run(plx_api *api, plx_http_request *r, const struct route *route)
+{
+    exchange *x = plx_alloc(sizeof *x);
+
+    x->request = r;
+    r->handler = x;
+    r->gone = on_gone;
+    route->run(api, r, x);
+}
+
+bool plx_api_handle(plx_api *api, plx_http_request *r)
+{
+    const struct route *route;
+    plx_slice rest;
+
+    if (!below(api->config, r->path, &rest))
+        return false;
+    route = find_route(rest);
+    if (!authorized(api, r))
+        refuse(r, 401, "www-authenticate: Bearer\r\n", "unauthorized",
+               "Send \"Authorization: Bearer KEY\" or \"X-Pollux-Key: KEY\" with one of api.keys.",
+               "this needs an API key");
+    else if (!route)
+        refuse(r, 404, "", "unknown_path",
+               "There are POST publish, POST disconnect and GET health.",
+               "nothing of the API has this path");
+    else if (!plx_slice_is(r->method, route->method))
+        refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");
+    else
+        run(api, r, route);
+    return true;
+}
+
+plx_api *plx_api_new(plx_store *store, const plx_config *config)
+{
+    plx_api *api = plx_alloc(sizeof *api);
+
+    api->store = store;
+    api->config = config;
+    return api;
+}
+
+void plx_api_free(plx_api *api)
+{
+    free(api);
+}
