@@ -1,0 +1,147 @@
+/* The parts that answer requests, put together. */
+#include "fcgi/app.h"
+#include "base/alloc.h"
+#include "base/list.h"
+#include "fcgi/answer.h"
+#include "fcgi/api.h"
+#include "fcgi/request.h"
+#include "transport/longpoll.h"
+
+#include <stdlib.h>
+
+#define RING_EVENTS 256
+#define RING_BYTES  (256 * 1024)
+
+struct plx_app {
+    struct ev_loop *loop;
+    const plx_config *config;
+    plx_store *store;
+    plx_channels *channels;
+    plx_longpoll *longpoll;
+    plx_api *api;
+    plx_store_watch watch;
+    ev_timer wait; /* runs until `ready` was called */
+    void (*ready)(void *arg);
+    void *ready_arg;
+};
+
+/* A topic stays followed for two windows after its last poll: then a client that polls again finds
+ * its messages in memory. */
+static uint64_t linger_ms(const plx_config *config)
+{
+    uint64_t longest = 0;
+
+    for (size_t i = 0; i < config->socket_count; i++)
+        if (config->sockets[i].lp_window_ms > longest)
+            longest = config->sockets[i].lp_window_ms;
+    return 2 * longest;
+}
+
+/* ---- waiting for Redis ---- */
+
+static void on_wait_end(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    plx_app *app = w->data;
+
+    (void)revents;
+    ev_timer_stop(loop, w);
+    app->ready(app->ready_arg);
+}
+
+static void on_up(plx_store_watch *w)
+{
+    plx_app *app = PLX_CONTAINER(w, plx_app, watch);
+
+    if (!ev_is_active(&app->wait))
+        return;
+    /* From the timer's callback, not from the store's: the worker may go on to anything there. */
+    ev_timer_stop(app->loop, &app->wait);
+    ev_timer_set(&app->wait, 0, 0);
+    ev_timer_start(app->loop, &app->wait);
+}
+
+static void on_down(plx_store_watch *w)
+{
+    (void)w;
+}
+
+void plx_app_wait(plx_app *app, uint64_t wait_ms, void (*ready)(void *arg), void *arg)
+{
+    double seconds = plx_store_up(app->store) ? 0 : (double)wait_ms / 1000;
+
+    app->ready = ready;
+    app->ready_arg = arg;
+    ev_timer_set(&app->wait, seconds, 0);
+    ev_timer_start(app->loop, &app->wait);
+}
+
+/* ---- requests ---- */
+
+static bool handle(plx_app *app, plx_http_request *r)
+{
+    return plx_longpoll_handle(app->longpoll, r) || plx_api_handle(app->api, r);
+}
+
+/* A script's own name is in front of what the configuration calls the path: of
+ * /cgi-bin/pollux-fcgi/socket/longpoll the script gets /socket/longpoll as its PATH_INFO. */
+static bool handle_path_info(plx_app *app, plx_http_request *r)
+{
+    const plx_request *request = (const plx_request *)(const void *)r;
+
+    if (request->path_info.len == 0 || plx_slice_eq(request->path_info, r->path))
+        return false;
+    r->path = request->path_info;
+    return handle(app, r);
+}
+
+void plx_app_handle(void *arg, plx_http_request *r)
+{
+    plx_app *app = arg;
+
+    if (!handle(app, r) && !handle_path_info(app, r))
+        r->respond(r, plx_answer_error(404));
+}
+
+/* ---- beginning and end ---- */
+
+plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config, plx_buf *problem)
+{
+    plx_store_options options = {.ring_events = RING_EVENTS,
+                                 .ring_bytes = RING_BYTES,
+                                 .linger_ms = linger_ms(config),
+                                 .listen = true};
+    plx_app *app = plx_alloc_zero(1, sizeof *app);
+
+    if (plx_channels_open(config, &app->channels, problem) != 0) {
+        free(app);
+        return NULL;
+    }
+    app->loop = loop;
+    app->config = config;
+    app->store = plx_store_open(loop, config, &options);
+    app->longpoll = plx_longpoll_new(app->store, config, app->channels);
+    app->api = plx_api_new(app->store, config);
+    app->watch = (plx_store_watch){.up = on_up, .down = on_down};
+    plx_store_watch_add(app->store, &app->watch);
+    ev_init(&app->wait, on_wait_end);
+    app->wait.data = app;
+    return app;
+}
+
+void plx_app_drain(plx_app *app, void (*done)(void *arg), void *arg)
+{
+    plx_longpoll_drain(app->longpoll, done, arg);
+}
+
+void plx_app_close(plx_app *app)
+{
+    if (app == NULL)
+        return;
+    ev_timer_stop(app->loop, &app->wait);
+    plx_store_watch_remove(app->store, &app->watch);
+    plx_api_free(app->api);
+    plx_longpoll_free(app->longpoll);
+    plx_store_close(app->store);
+    plx_channels_close(app->channels, app->config->socket_count);
+    free(app);
+}
