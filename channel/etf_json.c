@@ -218,6 +218,10 @@ static int write_container(plx_etf *e, int tag, plx_buf *out, unsigned depth)
 {
     if (depth >= PLX_ETF_DEPTH)
         return PLX_E_INVALID;
+    if (tag == ETF_NIL)
+        return plx_buf_str(out, "[]");
+    if (tag == ETF_BYTE_LIST)
+        return write_byte_list(e, out);
     if (tag == ETF_LIST)
         return write_list(e, out, depth + 1);
     if (tag == ETF_MAP)
@@ -247,9 +251,7 @@ static int write_term(plx_etf *e, plx_buf *out, unsigned depth)
     case ETF_BINARY:
         return write_binary(e, out);
     case ETF_NIL:
-        return plx_buf_str(out, "[]");
     case ETF_BYTE_LIST:
-        return write_byte_list(e, out);
     case ETF_LIST:
     case ETF_MAP:
     case ETF_SMALL_TUPLE:

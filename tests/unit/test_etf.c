@@ -187,9 +187,14 @@ static void test_depth(void **state)
         plx_buf_init(&term, 0);
         for (int i = 0; i < depth; i++)
             plx_buf_append(&term, "h\x01", 2);
-        plx_buf_byte(&term, 'j');
+        plx_buf_append(&term, "a\x00", 2);
         assert_int_equal(to_json(plx_buf_slice(&term), &out),
                          depth <= PLX_ETF_DEPTH ? 0 : PLX_E_INVALID);
+        /* An empty list is one more, in JSON as here. */
+        term.len -= 2;
+        plx_buf_byte(&term, 'j');
+        assert_int_equal(to_json(plx_buf_slice(&term), &out),
+                         depth < PLX_ETF_DEPTH ? 0 : PLX_E_INVALID);
         plx_buf_fini(&term);
     }
     /* A million deep: no stack is used up. */
