@@ -36,8 +36,8 @@ typedef struct plx_auth_config {
     char *key_digest;        /* "sha256" (default) | "sha384" | "sha512": PBKDF2's digest */
     unsigned key_iterations; /* default 1000, 1..1000000 */
     size_t key_length;       /* bytes, default 32, 16..256 */
-    char *param;         /* connect parameter, default "token" */
-    char *claim;         /* default "user_id" */
+    char *param;             /* connect parameter, default "token" */
+    char *claim;             /* default "user_id" */
     /* Replaces the age that was signed into the token, as Phoenix.Token.verify's max_age does.
      * 0 (default): the token's own counts. */
     uint64_t max_age_s;
@@ -48,36 +48,36 @@ enum plx_who { PLX_WHO_ANY, PLX_WHO_AUTHENTICATED, PLX_WHO_NONE };
 
 /* channel "PATTERN" { ... } */
 typedef struct plx_channel_config {
-    char *pattern;      /* "room:*" or an exact topic */
-    char *backend;      /* "relay" | "echo" | "module" */
-    char *path;         /* module: the shared object (required there) */
-    char *settings;     /* module: free text handed to it, or NULL */
+    char *pattern;        /* "room:*" or an exact topic */
+    char *backend;        /* "relay" | "echo" | "module" */
+    char *path;           /* module: the shared object (required there) */
+    char *settings;       /* module: free text handed to it, or NULL */
     bool relay_to_others; /* relay_to = "others"; default "all" */
-    bool reply;         /* relay: answer each push once it is in the log */
-    enum plx_who join;  /* default any */
-    enum plx_who push;  /* default any */
-    char *only_topic;   /* template, or NULL */
-    bool has_presence;  /* parsed; `pollux check` reports it as not yet there */
+    bool reply;           /* relay: answer each push once it is in the log */
+    enum plx_who join;    /* default any */
+    enum plx_who push;    /* default any */
+    char *only_topic;     /* template, or NULL */
+    bool has_presence;    /* parsed; `pollux check` reports it as not yet there */
     char *presence_key;
     plx_strings presence_meta;
-    bool has_history;   /* same */
+    bool has_history; /* same */
     uint64_t history_size, history_ttl_s;
-    unsigned line;      /* in the file, for messages */
+    unsigned line; /* in the file, for messages */
 } plx_channel_config;
 
 /* socket "PATH" { ... } */
 typedef struct plx_socket_config {
     char *path; /* "/socket", may hold variables: "/socket/:room"; no slash at the end */
-    bool websocket, longpoll;       /* enabled; both default true */
-    uint64_t ws_timeout_ms;         /* default 60000 */
-    size_t ws_max_frame_bytes;      /* default 1048576 */
-    bool ws_compress;               /* default false */
-    uint64_t lp_window_ms;          /* default 10000, 100..18000 */
-    plx_strings check_origin;       /* "any", "same", or origins; default { "same" } */
-    size_t max_channels;            /* default 100 */
-    plx_auth_config auth;           /* default none */
-    char *id;                       /* template, or NULL */
-    plx_channel_config *channels;   /* in the order of the file */
+    bool websocket, longpoll;     /* enabled; both default true */
+    uint64_t ws_timeout_ms;       /* default 60000 */
+    size_t ws_max_frame_bytes;    /* default 1048576 */
+    bool ws_compress;             /* default false */
+    uint64_t lp_window_ms;        /* default 10000, 100..18000 */
+    plx_strings check_origin;     /* "any", "same", or origins; default { "same" } */
+    size_t max_channels;          /* default 100 */
+    plx_auth_config auth;         /* default none */
+    char *id;                     /* template, or NULL */
+    plx_channel_config *channels; /* in the order of the file */
     size_t channel_count;
     unsigned line;
 } plx_socket_config;
@@ -91,12 +91,12 @@ typedef struct plx_config {
     char *secret;          /* at least 32 characters; from `secret` or `secret_file` */
     char *previous_secret; /* or NULL; from `previous_secret` or `previous_secret_file` */
     char *secret_file, *previous_secret_file; /* as configured, or NULL */
-    enum plx_log_level log_level; /* default info */
-    plx_strings trusted_proxies;  /* IPv4/IPv6 addresses, CIDR ranges, or "unix"; default none */
-    size_t max_body_bytes;        /* request bodies, default 1048576 (1 MiB) */
-    uint64_t refuse_delay_ms;     /* upper end of the random delay of refusals; default 1000, 0: none */
-    size_t queue_bytes;           /* WebSocket: unsent bytes per connection, default 1048576 */
-    size_t reader_threads;        /* pollux-fcgi: default 4, 1..64 */
+    enum plx_log_level log_level;             /* default info */
+    plx_strings trusted_proxies; /* IPv4/IPv6 addresses, CIDR ranges, or "unix"; default none */
+    size_t max_body_bytes;       /* request bodies, default 1048576 (1 MiB) */
+    uint64_t refuse_delay_ms; /* upper end of the random delay of refusals; default 1000, 0: none */
+    size_t queue_bytes;       /* WebSocket: unsent bytes per connection, default 1048576 */
+    size_t reader_threads;    /* pollux-fcgi: default 4, 1..64 */
     struct {
         size_t messages; /* kept per topic for delivery, default 1024 */
         size_t bytes;    /* default 8388608 */
@@ -105,15 +105,15 @@ typedef struct plx_config {
     plx_socket_config *sockets;
     size_t socket_count;
     struct {
-        char *path;        /* NULL: no API */
+        char *path; /* NULL: no API */
         plx_strings keys;
     } api;
 } plx_config;
 
 /* Reads and checks a file. On success *out is owned by the caller (plx_config_free). On failure
  * (PLX_E_INVALID, PLX_E_SYSTEM when it can't be read) `problems` holds one line for each problem
- * found, "FILE:LINE: what is wrong (expected ...)\n". May append warnings there on success too: lines
- * that begin with "warning: ". */
+ * found, "FILE:LINE: what is wrong (expected ...)\n". May append warnings there on success too:
+ * lines that begin with "warning: ". */
 int plx_config_load(const char *file, plx_config **out, plx_buf *problems);
 void plx_config_free(plx_config *c);
 

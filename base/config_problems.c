@@ -7,7 +7,8 @@
 #define PROBLEMS_MAX 50
 #define QUOTE_MAX    60
 
-static void add(plx_problems *p, unsigned line, bool warning, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void add(plx_problems *p, unsigned line, bool warning,
+                                                      const char *format, va_list args)
 {
     if (!warning)
         p->errors++;

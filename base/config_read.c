@@ -75,7 +75,8 @@ static void name_place(cfg_t *cfg, plx_buf *out)
 
 /* libConfuse stops at the first of these. Where the name of a key or title matters it is its only
  * argument. */
-static void on_error(cfg_t *cfg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *format,
+                                                           va_list args)
 {
     reader *r = running;
     unsigned line = cfg->line > 0 ? (unsigned)cfg->line : 1;
