@@ -1,0 +1,37 @@
+/* Messages as complete WebSocket frames: header, serialized text or binary, perhaps deflated.
+ *
+ * A broadcast's frame is made once for each serializer and form and kept with the
+ * event (plx_event.encoded), so that each subscriber costs no more than a reference
+ * and a write.
+ */
+#ifndef PLX_TRANSPORT_WS_ENCODE_H
+#define PLX_TRANSPORT_WS_ENCODE_H
+
+#include "transport/serializer.h"
+#include "transport/ws_deflate.h"
+#include "transport/ws_frame.h"
+
+/* Shared by all connections of a worker. */
+typedef struct plx_ws_encoder {
+    plx_ws_zip *zip;
+    plx_buf scratch;
+    uint64_t skipped; /* messages that could not be encoded for their socket */
+} plx_ws_encoder;
+
+void plx_ws_encoder_init(plx_ws_encoder *e);
+void plx_ws_encoder_fini(plx_ws_encoder *e);
+
+/* A message of the core for one socket; owned by the caller. NULL: it can't reach this kind of
+ * socket (counted). */
+plx_blob *plx_ws_encode_out(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
+                            const plx_out *out);
+
+/* A broadcast; borrowed from the event. NULL as above. */
+plx_blob *plx_ws_encode_event(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
+                              bool with_position, plx_event *event);
+
+/* A control frame (payload of at most 125 bytes), and a close frame with a code and no reason. */
+plx_blob *plx_ws_encode_control(enum plx_ws_opcode opcode, plx_slice payload);
+plx_blob *plx_ws_encode_close(unsigned code);
+
+#endif

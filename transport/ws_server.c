@@ -1,0 +1,241 @@
+/* Accepting, ids, draining, and the look at connections between two loop turns. */
+#include "transport/ws_server.h"
+#include "transport/ws_internal.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_TURN    64 /* connections accepted before others get a turn */
+#define ACCEPT_PAUSE_S .1 /* when there are no descriptors */
+#define DRAIN_STEP_S   .05
+#define DRAIN_AT_ONCE  20 /* connections in one step that need no spreading */
+
+/* ---- accepting ---- */
+
+static void set_options(int fd)
+{
+    int on = 1;
+    /* Fails on a Unix socket, where neither is needed. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+/* Whether accepting again can't succeed for a while: no descriptors or no memory for one. */
+static bool is_exhausted(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    plx_ws_server *s = io->data;
+    for (int i = 0; i < ACCEPT_TURN; i++) {
+        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            set_options(fd);
+            s->counters.accepted++;
+            plx_ws_conn_new(s, fd);
+        } else if (is_exhausted(errno)) {
+            /* Waiting peers stay in the kernel's queue; trying again at once would only spin. */
+            plx_log_limited(PLX_ERROR, "no descriptor for a new connection (%zu are open): %s",
+                            plx_ws_server_count(s), strerror(errno));
+            ev_io_stop(loop, io);
+            ev_timer_set(&s->accept_pause, ACCEPT_PAUSE_S, 0.);
+            ev_timer_start(loop, &s->accept_pause);
+            return;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } /* else: that one connection is gone already */
+    }
+}
+
+static void on_accept_again(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)events;
+    plx_ws_server *s = t->data;
+    if (!s->draining)
+        ev_io_start(loop, &s->accept);
+}
+
+void plx_ws_server_listen(plx_ws_server *s, int fd)
+{
+    ev_io_set(&s->accept, fd, EV_READ);
+    ev_io_start(s->loop, &s->accept);
+}
+
+/* ---- ids: one entry for each id, the rest in a ring ---- */
+
+void plx_ws_server_add_id(plx_ws_conn *c)
+{
+    plx_slice id = c->socket->id;
+    if (id.len == 0)
+        return;
+    plx_ws_conn *other = plx_map_get(c->server->ids, id);
+    c->in_id_map = true;
+    if (other)
+        plx_list_push(&other->same_id, &c->same_id);
+    else
+        plx_map_put(c->server->ids, id, c);
+}
+
+void plx_ws_server_remove_id(plx_ws_conn *c)
+{
+    if (!c->in_id_map)
+        return;
+    plx_map *ids = c->server->ids;
+    c->in_id_map = false;
+    if (plx_map_get(ids, c->socket->id) == c) {
+        if (plx_list_empty(&c->same_id)) {
+            plx_map_remove(ids, c->socket->id);
+        } else {
+            plx_ws_conn *other = PLX_CONTAINER(c->same_id.next, plx_ws_conn, same_id);
+            plx_map_put(ids, other->socket->id, other);
+        }
+    }
+    plx_list_remove(&c->same_id);
+}
+
+static unsigned on_disconnect(plx_control *control, plx_slice id)
+{
+    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    unsigned closed = 0;
+    plx_ws_conn *c;
+    while ((c = plx_map_get(s->ids, id))) {
+        plx_ws_conn_close(c, PLX_WS_GOING_AWAY, true); /* takes it out */
+        closed++;
+    }
+    return closed;
+}
+
+/* ---- draining ---- */
+
+static void finish_drain(plx_ws_server *s)
+{
+    if (!s->drained || !plx_list_empty(&s->conns))
+        return;
+    void (*done)(void *arg) = s->drained;
+    s->drained = NULL;
+    ev_timer_stop(s->loop, &s->drain);
+    done(s->drained_arg);
+}
+
+/* Closes the next few; connections that are still at their head get until the end of the spreading
+ * to become a WebSocket, which is then told the same. */
+static void on_drain(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)events;
+    plx_ws_server *s = t->data;
+    unsigned left = s->drain_batch;
+    bool overdue = ev_now(loop) >= s->drain_end;
+    plx_list *next;
+    for (plx_list *n = s->conns.next; n != &s->conns && (left > 0 || overdue); n = next) {
+        plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, node);
+        next = n->next;
+        if (c->state == PLX_WS_OPEN) {
+            plx_ws_conn_close(c, PLX_WS_RESTART, true);
+            left -= left > 0;
+        } else if (overdue && c->state < PLX_WS_OPEN) {
+            plx_ws_conn_kill(c);
+        }
+    }
+    finish_drain(s);
+}
+
+void plx_ws_server_drain(plx_ws_server *s, uint64_t spread_ms, void (*done)(void *arg), void *arg)
+{
+    ev_tstamp spread = (ev_tstamp)spread_ms / 1000.;
+    size_t count = plx_ws_server_count(s);
+    size_t steps = (size_t)(spread / DRAIN_STEP_S) + 1;
+    s->draining = true;
+    s->drained = done;
+    s->drained_arg = arg;
+    s->drain_batch = (unsigned)(count / steps) + 1;
+    if (s->drain_batch < DRAIN_AT_ONCE)
+        s->drain_batch = DRAIN_AT_ONCE;
+    ev_tstamp needed = (ev_tstamp)count / s->drain_batch * DRAIN_STEP_S;
+    s->drain_end = ev_now(s->loop) + needed + PLX_WS_CLOSE_S;
+    ev_io_stop(s->loop, &s->accept);
+    ev_timer_stop(s->loop, &s->accept_pause);
+    ev_timer_set(&s->drain, 0., DRAIN_STEP_S);
+    ev_timer_start(s->loop, &s->drain);
+}
+
+/* ---- between two loop turns ---- */
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *p, int events)
+{
+    (void)loop;
+    (void)events;
+    plx_ws_server *s = p->data;
+    plx_list *n;
+    while ((n = plx_list_shift(&s->attention)))
+        plx_ws_conn_look(PLX_CONTAINER(n, plx_ws_conn, attention));
+}
+
+/* ---- life ---- */
+
+plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
+                                 const plx_channels *channels)
+{
+    plx_ws_server *s = plx_alloc_zero(1, sizeof *s);
+    s->loop = plx_store_loop(store);
+    s->store = store;
+    s->config = config;
+    s->channels = channels;
+    s->ids = plx_map_new();
+    plx_ws_encoder_init(&s->encoder);
+    plx_buf_init(&s->message, 0);
+    plx_list_init(&s->conns);
+    plx_list_init(&s->attention);
+    ev_init(&s->accept, on_accept);
+    s->accept.data = s;
+    ev_init(&s->accept_pause, on_accept_again);
+    s->accept_pause.data = s;
+    ev_init(&s->drain, on_drain);
+    s->drain.data = s;
+    ev_prepare_init(&s->prepare, on_prepare);
+    /* Before the store's: closing a socket may make it publish. */
+    ev_set_priority(&s->prepare, EV_MAXPRI);
+    s->prepare.data = s;
+    ev_prepare_start(s->loop, &s->prepare);
+    s->control.disconnect = on_disconnect;
+    plx_control_set(store, &s->control);
+    return s;
+}
+
+void plx_ws_server_counters(const plx_ws_server *s, plx_ws_counters *out)
+{
+    *out = s->counters;
+    out->skipped = s->encoder.skipped;
+}
+
+size_t plx_ws_server_count(const plx_ws_server *s)
+{
+    size_t n = 0;
+    for (const plx_list *l = s->conns.next; l != &s->conns; l = l->next)
+        n++;
+    return n;
+}
+
+void plx_ws_server_free(plx_ws_server *s)
+{
+    while (!plx_list_empty(&s->conns))
+        plx_ws_conn_free(PLX_CONTAINER(s->conns.next, plx_ws_conn, node));
+    plx_control_set(s->store, NULL);
+    ev_io_stop(s->loop, &s->accept);
+    ev_timer_stop(s->loop, &s->accept_pause);
+    ev_timer_stop(s->loop, &s->drain);
+    ev_prepare_stop(s->loop, &s->prepare);
+    plx_map_free(s->ids);
+    plx_ws_encoder_fini(&s->encoder);
+    plx_buf_fini(&s->message);
+    free(s);
+}

@@ -1,0 +1,205 @@
+/* Between a connection and the channel core: what the core says becomes frames, what a feed gives
+ * goes straight from the log to the client. */
+#include "transport/ws_internal.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+static plx_ws_conn *conn_of(const plx_socket *s)
+{
+    return s->transport;
+}
+
+static plx_membership *membership_of(plx_feed_watch *w)
+{
+    return PLX_CONTAINER(w, plx_membership, watch);
+}
+
+/* ---- waiting for barriers ---- */
+
+static void hold_send(void *arg, plx_blob *frame)
+{
+    plx_ws_conn_send(arg, frame);
+}
+
+static void hold_expect(void *arg, plx_membership *m, uint64_t offset)
+{
+    (void)arg;
+    plx_feed_expect(m->watch.feed, offset);
+}
+
+/* Nothing of m goes out after this. */
+static void hold_ended(void *arg, plx_membership *m)
+{
+    (void)arg;
+    plx_feed_watch_stop(&m->watch);
+    plx_membership_release(m);
+}
+
+static const plx_ws_hold_ops hold_ops = {hold_send, hold_expect, hold_ended};
+
+/* A client that pushes on and on while its topics' messages don't arrive (Redis pub/sub is away).
+ */
+static void too_much_held(plx_ws_conn *c)
+{
+    c->server->counters.slow++;
+    plx_log_limited(PLX_WARNING, "%s: a connection was dropped, %zu messages wait for broadcasts",
+                    c->config->path, plx_ws_holds_count(c->holds));
+    plx_ws_conn_kill(c);
+}
+
+static void hold(plx_ws_conn *c, plx_membership *m, const plx_out *out, plx_blob *frame)
+{
+    if (!c->holds)
+        c->holds = plx_ws_holds_new(&hold_ops, c, c->server->config->queue_bytes);
+    if (plx_ws_hold_add(c->holds, m, out, frame) != 0)
+        too_much_held(c);
+    else if (out->ends)
+        plx_membership_hold(out->membership);
+}
+
+static void release(plx_ws_conn *c)
+{
+    if (plx_ws_holds_count(c->holds) > 0)
+        plx_ws_hold_release(c->holds);
+}
+
+/* ---- what the core asks for ---- */
+
+/* Behind whose messages this one has to stay: see ws_hold.h. */
+static plx_membership *lane_of(plx_socket *s, const plx_out *out)
+{
+    plx_membership *m = out->membership, *live;
+    if (m && m->replaced && (live = plx_socket_find(s, m->topic)) && live->transport)
+        return live;
+    return m;
+}
+
+static void emit(plx_socket *s, const plx_out *out)
+{
+    plx_ws_conn *c = conn_of(s);
+    if (c->state != PLX_WS_OPEN)
+        return;
+    plx_blob *frame = plx_ws_encode_out(&c->server->encoder, c->vsn, &c->deflate, out);
+    if (!frame)
+        return;
+    plx_membership *m = lane_of(s, out);
+    if (plx_ws_hold_needed(c->holds, m, out)) {
+        hold(c, m, out, frame);
+    } else {
+        plx_ws_conn_send(c, frame);
+        if (out->ends && out->membership)
+            plx_feed_watch_stop(&out->membership->watch);
+    }
+    plx_blob_unref(frame);
+}
+
+static const plx_feed_ops feed_ops;
+
+static void open_membership(plx_socket *s, plx_membership *m)
+{
+    plx_ws_conn *c = conn_of(s);
+    plx_membership *old = m->replaces;
+    plx_position after = m->start;
+    if (old && old->watch.feed) {
+        memcpy(after.epoch, old->watch.epoch, sizeof after.epoch);
+        after.offset = old->watch.after;
+        plx_feed_watch_stop(&old->watch);
+    }
+    m->watch.ops = &feed_ops;
+    plx_feed_watch_start(s->store, &m->watch, m->topic, &after);
+    if (old && c->holds) {
+        plx_ws_hold_rename(c->holds, old, m);
+        release(c);
+    }
+}
+
+static void closed(plx_socket *s, plx_membership *m)
+{
+    plx_ws_conn *c = conn_of(s);
+    plx_feed_watch_stop(&m->watch);
+    if (c->holds)
+        plx_ws_hold_rename(c->holds, m, NULL);
+}
+
+static void relieved(plx_socket *s)
+{
+    plx_ws_conn *c = conn_of(s);
+    c->relieved = true;
+    plx_ws_conn_attend(c);
+}
+
+static const plx_socket_ops socket_ops = {
+    .name = "websocket",
+    .emit = emit,
+    .open = open_membership,
+    .closed = closed,
+    .relieved = relieved,
+};
+
+/* ---- what a feed gives ---- */
+
+static void on_ready(plx_feed_watch *w)
+{
+    plx_membership_ready(membership_of(w));
+}
+
+static void on_event(plx_feed_watch *w, plx_event *e)
+{
+    plx_membership *m = membership_of(w);
+    plx_ws_conn *c = conn_of(m->socket);
+    if (c->state != PLX_WS_OPEN)
+        return;
+    if (e->from.len == 0 || !plx_slice_eq(e->from, m->socket->session)) {
+        plx_blob *frame = plx_ws_encode_event(&c->server->encoder, c->vsn, &c->deflate,
+                                              m->entry->config->has_history, e);
+        int kept = frame && m->transport ? plx_ws_hold_event(c->holds, m, frame) : 0;
+        if (kept < 0)
+            too_much_held(c);
+        else if (frame && kept == 0)
+            plx_ws_conn_send(c, frame);
+    }
+    release(c);
+}
+
+static void on_lost(plx_feed_watch *w)
+{
+    plx_membership *m = membership_of(w);
+    plx_ws_conn *c = conn_of(m->socket);
+    plx_membership_lost(m);
+    release(c);
+}
+
+static const plx_feed_ops feed_ops = {.ready = on_ready, .event = on_event, .lost = on_lost};
+
+/* ---- life ---- */
+
+void plx_ws_socket_open(plx_ws_conn *c, const plx_connected *connected,
+                        const plx_channels *channels)
+{
+    plx_ws_server *s = c->server;
+    char session[64];
+    snprintf(session, sizeof session, "%s-%llx", plx_store_worker(s->store),
+             (unsigned long long)++s->sessions);
+    const plx_socket_init init = {.ops = &socket_ops,
+                                  .transport = c,
+                                  .store = s->store,
+                                  .channels = channels,
+                                  .session = plx_slice_of(session),
+                                  .id = connected->id,
+                                  .params = connected->params,
+                                  .claims = connected->claims};
+    c->socket = plx_socket_new(&init);
+    plx_ws_server_add_id(c);
+}
+
+void plx_ws_socket_close(plx_ws_conn *c)
+{
+    plx_socket *s = c->socket;
+    if (!s)
+        return;
+    plx_socket_free(s, PLX_END_CLOSED); /* calls `closed`, which needs the connection */
+    c->socket = NULL;
+}
