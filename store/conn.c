@@ -549,6 +549,10 @@ void plx_conn_close(plx_conn *c)
 {
     ev_prepare_stop(c->loop, &c->flush);
     ev_timer_stop(c->loop, &c->retry);
+    /* What was given in this loop turn still goes out, as far as the socket takes it: the notes that
+     * a short-lived process (command line, CGI) sends after its last answer. */
+    if (c->state == UP)
+        write_out(c);
     disconnect(c);
     c->state = DOWN;
     c->attempted = true;
