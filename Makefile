@@ -1,31 +1,42 @@
 # Pollux: `make run` shows it, `make test` proves it, `make help` lists the rest.
 
 SHELL   := /bin/bash
-CC      ?= cc
-VARIANT := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
-comma   := ,
-B       := build/$(VARIANT)
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 
-PKGS    := hiredis json-c libcrypto zlib
-CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DPLX_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) libconfuse 2>/dev/null)
+# Each variant has a directory of its own below build/: release; SAN=address,undefined or SAN=thread
+# (sanitizers); FUZZ=1 (libFuzzer, wants clang); COV=1 (counts what runs).
+comma   := ,
+VARIANT := $(if $(FUZZ),fuzz,$(if $(COV),coverage,$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)))
+B       := build/$(VARIANT)
+
+PKGS    := hiredis json-c libcrypto zlib libconfuse
+CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DPLX_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
-CFLAGS  ?= -O2 -g
 HARDEN  := -fstack-protector-strong -fPIE -fno-plt
 LDHARD  := -pie -Wl,-z,relro -Wl,-z,now
-ifdef SAN
+ifdef FUZZ
+CC      := clang
+CFLAGS  := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=fuzzer,address,undefined
+else ifdef COV
+CFLAGS  := -O0 -g --coverage
+else ifdef SAN
 CFLAGS  := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 LDFLAGS += -fsanitize=$(SAN)
 else
+CFLAGS  ?= -O2 -g
 CPPFLAGS += -D_FORTIFY_SOURCE=2
 endif
 ifdef CI
 WARN    += -Werror
 endif
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARN) $(HARDEN) $(EXTRA_CFLAGS)
-LDLIBS  := $(shell pkg-config --libs $(PKGS) libconfuse 2>/dev/null) -lev -lfcgi -ldl -lpthread -lm
+LDLIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lev -lfcgi -ldl -lpthread -lm
 LDFLAGS += $(LDHARD) -rdynamic
+# Short lines; V=1 shows the commands.
+QUIET   := $(if $(V),,@)
+SAY      = @$(if $(V),true,printf '  %-4s %s\n')
 
 # Every .c file belongs to the library but for the programs' mains.
 MAINS   := fcgi/main.c transport/ws_main.c channel/cli/main.c
@@ -34,10 +45,13 @@ OBJS    := $(SRCS:%.c=$(B)/obj/%.o)
 LUA     := $(wildcard store/lua/*.lua)
 PROGRAMS := $(B)/bin/pollux-fcgi $(B)/bin/pollux-ws $(B)/bin/pollux
 UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backend/*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all help run test unit integration check lint format fuzz bench coverage install uninstall clean deps deps-node deps-demo
+.DELETE_ON_ERROR:
+.PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
+.PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
 .SECONDARY:
 
 help: ## list the targets
@@ -45,28 +59,41 @@ help: ## list the targets
 
 all: $(PROGRAMS) $(MODULES) ## build the programs into build/release/bin
 
-# The Lua scripts are ordinary files; the build wraps each into a C string.
-$(B)/gen/store/lua.inc: $(LUA) Makefile
+# The Lua scripts are ordinary files; the build wraps each into a C string. (The directory is named,
+# too, so that a script that goes away is noticed.)
+LUA_INC := $(B)/gen/store/lua.inc
+$(LUA_INC): $(LUA) store/lua Makefile
 	@mkdir -p $(@D)
-	@for f in $(LUA); do n=$$(basename $$f .lua); \
+	@set -e; for f in $(LUA); do n=$$(basename $$f .lua); \
 	  printf 'static const char plx_lua_%s[] =\n' "$$n"; \
-	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $$f; printf '    ;\n'; done > $@
+	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $$f; printf '    ;\n'; done > $@.new
+	@mv $@.new $@
 
-$(B)/obj/%.o: %.c
+# What everything is compiled with: an object made with other flags is made again.
+FLAGS   := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS)
+$(B)/flags: export FLAGS_NOW = $(FLAGS)
+$(B)/flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
-$(B)/obj/store/script.o: $(B)/gen/store/lua.inc
+	@printf '%s\n' "$$FLAGS_NOW" | cmp -s - $@ || printf '%s\n' "$$FLAGS_NOW" > $@
+
+# Generated headers are there before the first compiler runs; later the .d files know who reads them.
+$(B)/obj/%.o: %.c $(B)/flags | $(LUA_INC)
+	@mkdir -p $(@D)
+	$(SAY) cc $<
+	$(QUIET)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/bin/pollux-fcgi: $(B)/obj/fcgi/main.o $(OBJS)
 $(B)/bin/pollux-ws: $(B)/obj/transport/ws_main.o $(OBJS)
 $(B)/bin/pollux: $(B)/obj/channel/cli/main.o $(OBJS)
 $(PROGRAMS):
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY) ld $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+	$(SAY) ld $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
@@ -79,9 +106,20 @@ $(B)/unit/test_backends $(B)/unit/test_socket_recorded: | $(MODULES)
 
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
 # them.
-$(B)/modules/%.so: tests/backend/%.c
+$(B)/modules/%.so: tests/backend/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -MMD -MP $< -o $@
+	$(SAY) so $@
+	$(QUIET)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -MMD -MP $< -o $@
+
+# Without libFuzzer (FUZZ=1) a fuzz target replays the inputs that it is given.
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/fuzz_%.o $(if $(FUZZ),,$(B)/obj/tests/fuzz/replay.o) $(OBJS)
+	@mkdir -p $(@D)
+	$(SAY) ld $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+units: $(UNITS)
+units-fcgi: $(filter $(B)/unit/test_fcgi_%,$(UNITS))
+fuzzers: $(FUZZERS)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
@@ -96,6 +134,9 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 deps: ## install the Debian packages that building, running and testing need
 	@conf/install-deps.sh test
 
+deps-dev:
+	@conf/install-deps.sh dev
+
 deps-demo: conf/demo/node_modules/.package-lock.json
 deps-node: deps-demo tests/node_modules/.package-lock.json ## install what comes from npm, pinned
 
@@ -105,6 +146,43 @@ deps-node: deps-demo tests/node_modules/.package-lock.json ## install what comes
 	@cd $* && npm ci --no-audit --no-fund --loglevel=error || \
 	  { echo "npm: that failed; is there a network?" >&2; exit 1; }
 	@touch $@
+
+# ---- proving it ----
+
+test: ## prove it: installs what it lacks, builds every variant, runs every test
+	@conf/install-deps.sh test
+	@$(MAKE) --no-print-directory deps-node
+	@tests/all.sh
+
+check: all units ## quick check of a change: release build, unit tests, lint
+	@tests/run.sh -b $(B) unit
+	@tests/lint.sh
+
+unit: units $(MODULES) ## unit tests alone (SAN=address,undefined for the sanitizers)
+	@tests/run.sh -b $(B) unit
+
+integration: all deps-node ## integration tests alone, of one build (SUITES="fcgi longpoll" for some)
+	@tests/run.sh -b $(B) $(SUITES)
+
+lint: ## house rules: layers, headers, sizes, format
+	@tests/lint.sh
+
+tidy: deps-dev ## clang-tidy's opinion (FILES="base/buf.c" for some; takes minutes)
+	@clang-tidy --quiet $(or $(FILES),$(SRCS)) -- -std=c11 $(CPPFLAGS)
+
+format: deps-dev ## bring every tracked .c and .h file into the house's format
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+fuzz: deps-dev ## fuzz with clang (TARGET=json_scan for one, SECONDS=60 for each)
+	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
+	@tests/fuzz.sh "$(or $(SECONDS),60)" $(TARGET)
+
+bench: all deps-node ## measure: memory, latency (TARGET=name for one)
+	@tests/bench.sh $(B) $(TARGET)
+
+coverage: deps ## which lines the tests run, by file (SUITES="unit fcgi" for some)
+	@$(MAKE) --no-print-directory COV=1 all units fuzzers deps-node
+	@tests/coverage.sh build/coverage $(SUITES)
 
 # ---- installing ----
 
@@ -123,6 +201,7 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
+	install -m 644 conf/nginx/pollux-upstream.conf $(DOC)/nginx-upstream.conf
 	for u in conf/systemd/*.service; do \
 	  sed 's|/usr/local/|$(PREFIX)/|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
 
@@ -130,9 +209,6 @@ uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \
 	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service)))
 	rm -rf $(SHARE) $(DOC) $(INCLUDE)
-
-unit: $(UNITS) ## unit tests alone
-	@set -e; for t in $(UNITS); do $$t 2> $$t.log || { cat $$t.log; echo "FAILED: $$t"; exit 1; }; grep -E 'PASSED|tests' $$t.log | tail -1 | sed "s|^|$$(basename $$t): |"; done
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -53,7 +53,8 @@ struct parent {
     sigset_t caller_mask; /* what workers get back */
     unsigned restarting;  /* the slot of the planned restart, w->count: none under way */
     bool restart_again;   /* SIGHUP came during a planned restart */
-    bool stopping, killed;
+    bool ever_ready;
+    bool stopping, killed, hopeless;
     uint64_t kill_at_ms;
 };
 
@@ -204,6 +205,7 @@ static void worker_is_ready(struct parent *p, pid_t pid, uint64_t now)
 {
     unsigned i;
 
+    p->ever_ready = true;
     for (i = 0; i < p->w->count; i++)
         if (p->slots[i].next == pid && !p->stopping)
             hand_over(p, &p->slots[i], now);
@@ -297,6 +299,13 @@ static void current_died(struct parent *p, unsigned i, int status, uint64_t now)
         s->started_ms = s->next_started_ms;
         s->next = 0;
         restart_next_slot(p);
+        return;
+    }
+    if (now - s->started_ms >= SETTLED_MS)
+        p->ever_ready = true;
+    if (!p->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == PLX_WORKER_HOPELESS) {
+        p->hopeless = true;
+        stop(p, SIGTERM, now);
         return;
     }
     schedule(s, now);
@@ -453,5 +462,7 @@ int plx_workers_run(const plx_workers *w)
     close(p.ready[1]);
     free(p.slots);
     sigprocmask(SIG_SETMASK, &p.caller_mask, NULL);
+    if (p.hopeless)
+        return PLX_E_INVALID;
     return p.killed ? PLX_E_TIMEOUT : 0;
 }

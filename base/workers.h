@@ -22,6 +22,10 @@
 
 #define PLX_WORKERS_MAX 256
 
+/* Exit status of a worker that another try could not help (a configuration that can't be loaded).
+ * As long as no worker has been ready yet, the parent then stops instead of trying for ever. */
+#define PLX_WORKER_HOPELESS 78
+
 typedef struct plx_workers {
     unsigned count;    /* 1 .. PLX_WORKERS_MAX */
     uint64_t grace_ms; /* between SIGTERM and SIGKILL */
@@ -36,8 +40,9 @@ typedef struct plx_workers {
 
 /* Runs until a signal says stop and every worker has ended. The calling process must have one
  * thread only. Returns 0 when all workers ended by themselves, PLX_E_TIMEOUT when one had to be
- * killed, PLX_E_INVALID for an impossible count, PLX_E_SYSTEM when not even the parent's own
- * descriptors could be had (logged). A failing fork counts as a worker that died. */
+ * killed, PLX_E_INVALID for an impossible count or when the first workers were hopeless,
+ * PLX_E_SYSTEM when not even the parent's own descriptors could be had (logged). A failing fork
+ * counts as a worker that died. */
 int plx_workers_run(const plx_workers *w);
 
 /* Called by a worker once it serves: tells the parent that the one that it replaces may go. Without

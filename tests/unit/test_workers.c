@@ -22,12 +22,12 @@
 #define PATIENCE_MS 20000
 
 struct event {
-    char what; /* 's' started, 't' was told to stop */
+    char what; /* 's' started, 'r' said that it is ready, 't' was told to stop */
     unsigned index;
     pid_t pid;
 };
 
-enum mode { NORMAL, STUBBORN, CRASHING, NO_SUCCESSOR, SILENT };
+enum mode { NORMAL, STUBBORN, CRASHING, NO_SUCCESSOR, SILENT, HOPELESS, HOPELESS_LATER };
 
 /* Shared with the forked processes. */
 static struct shared {
@@ -89,8 +89,12 @@ static int serve(unsigned index, void *data)
     report('s', index);
     if (shared->mode == CRASHING || (shared->mode == NO_SUCCESSOR && starts > count))
         return 3;
+    if (shared->mode == HOPELESS || (shared->mode == HOPELESS_LATER && starts > count))
+        return PLX_WORKER_HOPELESS;
     if (shared->mode != SILENT)
         plx_worker_ready();
+    if (shared->mode == HOPELESS_LATER)
+        report('r', index);
     while (!told)
         sigsuspend(&before);
     report('t', index);
@@ -343,6 +347,40 @@ static void test_planned_restart_keeps_the_old_when_the_successor_dies(void **st
     assert_int_equal(result_of(parent), 0);
 }
 
+static void test_hopeless_workers_end_the_parent(void **state)
+{
+    pid_t parent = start_parent(1, PATIENCE_MS, HOPELESS);
+
+    (void)state;
+    expect('s');
+    expect_end();
+    assert_int_equal(result_of(parent), -PLX_E_INVALID);
+    assert_int_equal(shared->starts, 1);
+}
+
+/* The configuration was broken while the service ran: a crash must not turn that into an outage of
+ * the workers that still run. */
+static void test_hopeless_later_is_tried_again(void **state)
+{
+    pid_t pids[2], parent = start_parent(2, PATIENCE_MS, HOPELESS_LATER);
+    struct event e;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 4; i++) { /* each starts and is ready */
+        assert_true(next_event(&e));
+        assert_true(e.what == 's' || e.what == 'r');
+        pids[e.index] = e.pid;
+    }
+    kill(pids[1], SIGKILL);
+    for (i = 0; i < 3; i++)
+        assert_int_equal(expect('s').index, 1);
+    kill(parent, SIGTERM);
+    assert_int_equal(expect('t').pid, pids[0]);
+    expect_end();
+    assert_int_equal(result_of(parent), 0);
+}
+
 static void test_impossible_counts(void **state)
 {
     plx_workers w = {.count = 0, .run = serve};
@@ -367,6 +405,8 @@ int main(void)
         cmocka_unit_test(test_planned_restart),
         cmocka_unit_test(test_planned_restart_of_workers_that_never_say_ready),
         cmocka_unit_test(test_planned_restart_keeps_the_old_when_the_successor_dies),
+        cmocka_unit_test(test_hopeless_workers_end_the_parent),
+        cmocka_unit_test(test_hopeless_later_is_tried_again),
         cmocka_unit_test(test_impossible_counts),
     };
 
