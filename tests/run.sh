@@ -36,9 +36,30 @@ count_cmocka() {
     awk '/^\[  PASSED  \] [0-9]+ test/{p+=$4} /^\[  FAILED  \] [0-9]+ test/{f+=$4} END{print p+0, f+0}' "$1"
 }
 
+# Sanitizers report into files beside the log OUT, so that nothing is missed, whichever process of a
+# suite it was and whatever became of its stderr.
+watch_sanitizers() {
+    local common=abort_on_error=1:log_path=$1.sanitizer
+    export ASAN_OPTIONS=detect_leaks=1:$common
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$common
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:$common
+}
+
+# Adds the reports to the log; returns 1 when there were some.
+sanitizers_silent() {
+    local report reports=("$1".sanitizer.*)
+    [ -e "${reports[0]}" ] || return 0
+    for report in "${reports[@]}"; do
+        echo "--- report of a sanitizer:"
+        head -100 "$report"
+    done >>"$1.log"
+    return 1
+}
+
 # run_unit BUILD: every unit test program, one after the other.
 run_unit() {
     local build=$1 out=$2 p f passed=0 failed=0 t
+    watch_sanitizers "$out"
     for t in "$build"/unit/test_*; do
         [ -x "$t" ] && [ ! -d "$t" ] || continue
         case $t in *.log | *.d) continue ;; esac
@@ -50,18 +71,21 @@ run_unit() {
         [ "$((p + f))" -gt 0 ] || f=1 # it ended before its summary
         passed=$((passed + p)) failed=$((failed + f))
     done
+    sanitizers_silent "$out" || [ $failed -gt 0 ] || failed=1
     echo "$passed $failed" >"$out.count"
 }
 
 # run_suite BUILD SUITE: one file of node tests.
 run_suite() {
     local build=$1 suite=$2 out=$3 p f status
+    watch_sanitizers "$out"
     POLLUX_BUILD=$build node --test-reporter=spec --test-reporter-destination=stdout \
         --test-reporter=tap --test-reporter-destination="$out.tap" \
         tests/*/"$suite.test.mjs" >"$out.log" 2>&1
     status=$?
     read -r p f < <(count_tap "$out.tap" 2>/dev/null || echo 0 0)
     [ $status -eq 0 ] || [ "$f" -gt 0 ] || f=1 # it broke outside of a test
+    sanitizers_silent "$out" || [ "$f" -gt 0 ] || f=1
     [ "$((p + f))" -gt 0 ] || f=1
     echo "$p $f" >"$out.count"
 }

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# `make install` into an empty directory; the channel module of the README is compiled against the
+# installed header alone and loaded by the installed program; `make uninstall` leaves no file.
+set -eu
+cd "$(dirname "$0")/.."
+unset MAKEFLAGS MFLAGS MAKELEVEL
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+to=$work/root
+
+say() { echo "install: $*"; }
+
+make --no-print-directory install DESTDIR="$to" PREFIX=/usr
+for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/channel/backend.h include/pollux/base/slice.h \
+    share/pollux/demo.conf share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
+    share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
+    [ -s "$to/usr/$f" ] || { say "there is no $f"; exit 1; }
+done
+for p in pollux pollux-fcgi pollux-ws; do "$to/usr/bin/$p" --version; done
+if grep -rn /usr/local "$to/usr/lib/systemd"; then
+    say "these still name /usr/local"
+    exit 1
+fi
+
+# The first block of C in the README is a whole module.
+awk '/^```c$/ {on = 1; next} /^```$/ {if (on) exit} on' README.md >"$work/hello.c"
+cat "$work/hello.c"
+"${CC:-cc}" -std=c11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Wmissing-prototypes -Werror -shared -fPIC \
+    -I"$to/usr/include/pollux" -o "$work/hello.so" "$work/hello.c"
+
+cat >"$work/pollux.conf" <<END
+secret = "0123456789abcdef0123456789abcdef"
+socket "/socket" {
+    channel "room:*" {
+        backend = "module"
+        path = "$work/hello.so"
+    }
+}
+END
+"$to/usr/bin/pollux" check --config "$work/pollux.conf" --no-redis
+
+# The installed program loads it: a join is answered by the module.
+"$to/usr/bin/pollux" dev --config "$work/pollux.conf" --state "$work/state" >"$work/ready" &
+dev=$!
+trap 'kill $dev 2>/dev/null; wait; rm -rf "$work"' EXIT
+while [ ! -s "$work/ready" ]; do
+    kill -0 $dev || { say "pollux dev ended"; exit 1; }
+    sleep 0.1
+done
+poll=$(sed 's/^ready //' "$work/ready")socket/longpoll?vsn=2.0.0
+answer=$(curl -sS "$poll")
+poll=$poll\&token=$(sed 's/.*"token":"\([^"]*\)".*/\1/' <<<"$answer")
+curl -sS -d '["1","1","room:a","phx_join",{}]' "$poll"
+answer=$(curl -sS "$poll")
+case $answer in
+*'{"hello":"there"}'*) ;;
+*) say "the module did not answer the join: $answer"; exit 1 ;;
+esac
+kill $dev
+wait $dev
+
+make --no-print-directory uninstall DESTDIR="$to" PREFIX=/usr
+left=$(find "$to" -type f)
+[ -z "$left" ] || { say "uninstall left: $left"; exit 1; }
