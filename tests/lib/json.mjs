@@ -54,8 +54,9 @@ function payloadRange(text) {
   return text.trimStart().startsWith('[') ? parts(text)[4] : member(text, 'payload');
 }
 
-/** The bytes of a message's payload as they stand in the text. */
+/** The bytes of a message's payload as they stand in the text; undefined when it has none. */
 export function payloadText(message) {
+  if (!/^\s*[[{]/.test(message)) return undefined; // JSON, but no message: a number, a string
   const p = payloadRange(message);
   return p ? message.slice(p.start, p.end) : undefined;
 }
