@@ -27,8 +27,8 @@
 
 #define START_MS   30000 /* until a part must answer; a sanitizer build on a busy machine is slow */
 #define RETRY_MS   25
-#define WORKERS_MS 3000 /* for the workers to stop, then the rest: 5 s in all */
-#define REST_MS    1200
+#define WORKERS_MS 2500 /* for the workers to stop, then the rest: less than 5 s in all */
+#define REST_MS    800
 #define KILL_MS    500
 
 void plx_dev_complain(const char *format, ...)
@@ -137,8 +137,7 @@ static void stop_all(plx_dev *d)
 
     d->stopping = true;
     stop_range(d, PLX_DEV_FCGI, PLX_DEV_WS, WORKERS_MS);
-    stop_range(d, PLX_DEV_LIGHTTPD, PLX_DEV_LIGHTTPD, REST_MS / 2);
-    stop_range(d, PLX_DEV_REDIS, PLX_DEV_REDIS, REST_MS / 2);
+    stop_range(d, PLX_DEV_REDIS, PLX_DEV_LIGHTTPD, REST_MS);
     for (i = 0; i < PLX_DEV_PROCS; i++)
         plx_dev_proc_fini(&d->procs[i]);
     plx_dev_place_clean(&d->place);
