@@ -51,6 +51,14 @@ static void place(char **end, plx_slice *s)
     *end += s->len;
 }
 
+/* For WebSocket. What a long-poll client sent at once has been bounded before, and all lines of a
+ * POST are to be handled. */
+static bool is_full(const plx_socket *s, const plx_lane *lane, size_t bytes)
+{
+    return lane->waiting_count >= PLX_JOIN_WAITING ||
+           (s->waiting_bytes > 0 && s->waiting_bytes + bytes > PLX_WAITING_BYTES);
+}
+
 int plx_lane_wait(plx_socket *s, plx_lane *lane, const plx_message *m, uint32_t number)
 {
     size_t text = m->join_ref.text.len + m->ref.text.len + m->topic.text.len + m->event.text.len +
@@ -59,8 +67,7 @@ int plx_lane_wait(plx_socket *s, plx_lane *lane, const plx_message *m, uint32_t 
     plx_waiting *w;
     char *end;
 
-    if (lane->waiting_count >= PLX_JOIN_WAITING || bytes > UINT32_MAX ||
-        (s->waiting_bytes > 0 && s->waiting_bytes + bytes > PLX_WAITING_BYTES))
+    if (bytes > UINT32_MAX - s->waiting_bytes || (s->entry == 0 && is_full(s, lane, bytes)))
         return PLX_E_BUSY;
     w = plx_alloc(bytes);
     w->message = *m;

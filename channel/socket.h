@@ -27,7 +27,9 @@
 #include "store/feed.h"
 #include "store/store.h"
 
-#define PLX_JOIN_WAITING 64 /* messages kept for a topic whose join or call is pending */
+/* Messages kept for a topic whose join or call is pending; the next one is refused. Not with
+ * long-polling: a POST was bounded when it was received, and all of its messages are handled. */
+#define PLX_JOIN_WAITING 64
 /* Bytes of waiting messages per socket, and of broadcasts that have no place in the log yet: past
  * the first a message is refused like the 65th, past the second messages wait. One message alone
  * may be larger. */

@@ -110,7 +110,9 @@ static void emit(plx_call *call, unsigned after, const plx_note *note)
                    .ends = note->ends};
 
     address(call, note, &out);
-    out.barrier_count = plx_call_barriers(call, after, note->of, room, &barriers);
+    /* The reply that opens a membership can't wait for what that one is to deliver afterwards. */
+    out.barrier_count =
+        plx_call_barriers(call, after, note->opens ? NULL : note->of, room, &barriers);
     out.barriers = barriers;
     plx_socket_emit(call->m->socket, &out);
     if (barriers != room)

@@ -11,6 +11,9 @@
 /* Broadcasts per message: their numbers are below the message's in the producer's index. */
 #define BROADCASTS_MAX 4096u
 
+/* About what a broadcast under way takes beside its strings: here, and as a command to Redis. */
+#define BROADCAST_COST 512
+
 static const plx_membership *of(const plx_channel *ch)
 {
     return (const plx_membership *)ch;
@@ -243,7 +246,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     }
     if (to_others)
         p.from = s->session;
-    b = broadcast_new(call, sizeof *b + topic.len + event.len + payload.bytes.len);
+    b = broadcast_new(call, BROADCAST_COST + topic.len + event.len + payload.bytes.len);
     if (!to_others && !s->closing && (b->target = watcher(s, topic)))
         b->target->refs++;
     plx_topic_publish(s->store, &p, published, b);

@@ -98,6 +98,31 @@ static void test_waiting_is_bounded_in_bytes(void **state)
     finish(s);
 }
 
+/* All lines of a long-poll POST are handled: its size was bounded when it came in. */
+static void test_a_whole_post_may_wait(void **state)
+{
+    static char big[PLX_WAITING_BYTES];
+    plx_payload payload = {PLX_PAYLOAD_BINARY, {big, sizeof big}};
+    plx_socket *s = harness_socket();
+
+    (void)state;
+    s->entry = 1;
+    client(s, "1", "1", "relay:a", "phx_join", "{}");
+    for (int i = 0; i < 1000; i++)
+        client(s, "1", "2", "relay:a", "m", "{}");
+    client_payload(s, "1", "3", "relay:a", "m", payload);
+    client_payload(s, "1", "4", "relay:a", "m", payload);
+    client_payload(s, "1", "5", "relay:a", "m", payload);
+    fake_answer(0, 0);
+    expect("open relay:a after 0\nreply 1 1 relay:a ok {} opens\n");
+    assert_int_equal(fake_waiting(), 1001); /* the bound of what is in flight holds nevertheless */
+    assert_true(plx_socket_busy(s));
+    fake_answer_all();
+    assert_int_equal(fake_offset, 1003);
+    expect("relieved\nidle\n");
+    finish(s);
+}
+
 static void test_pushes_are_pipelined(void **state)
 {
     plx_socket *s = harness_socket();
@@ -226,6 +251,49 @@ static void test_barriers_of_other_topics(void **state)
     expect("terminate room:other left\nreply 2 6 room:other ok {} after room:other@2\n"
            "close 2 2 room:other after room:other@2 ends\nclosed room:other\n"
            "reply 1 5 room:a ok {}\nidle\n");
+    finish(s);
+}
+
+/* While a rejoin is being decided its topic is still delivered through the old membership. */
+static void test_barriers_while_a_topic_is_rejoined(void **state)
+{
+    plx_socket *s = harness_socket();
+    plx_membership *old;
+
+    (void)state;
+    join(s, "1", "room:a");
+    join(s, "2", "room:other");
+    old = plx_socket_find(s, S("room:other"));
+    client(s, "3", "3", "room:other", "phx_join", "\"hold\"");
+    client(s, "1", "4", "room:a", "cast_to", "{}");
+    fake_answer_all();
+    assert_int_equal(old->caused, 1);
+    expect("terminate room:other left\nreply 1 4 room:a ok {} after room:other@1\n");
+    plx_call_ok(calls_held[0], JSON("{}"));
+    fake_answer_all();
+    expect("open room:other after 1 instead\nreply 3 3 room:other ok {} opens\n"
+           "close 2 2 room:other ends\nclosed room:other\nidle\n");
+    client(s, "3", "5", "room:other", "ok", "{}"); /* what was caused is remembered */
+    expect("reply 3 5 room:other ok {} after room:other@1\n");
+    finish(s);
+}
+
+/* A membership that is not being delivered yet, nor ever will be. */
+static void test_barriers_of_a_lost_opening(void **state)
+{
+    plx_socket *s = harness_socket();
+
+    (void)state;
+    join(s, "1", "room:a");
+    auto_ready = false;
+    client(s, "2", "2", "room:other", "phx_join", "{}");
+    fake_answer_all();
+    client(s, "1", "3", "room:a", "cast_to", "{}");
+    fake_answer_all();
+    expect("open room:other after 0\nreply 1 3 room:a ok {} after room:other@1\n");
+    plx_membership_lost(plx_socket_find(s, S("room:other")));
+    expect("terminate room:other crashed\nreply 2 2 room:other error " UNAVAILABLE " ends\n"
+           "closed room:other\n");
     finish(s);
 }
 
@@ -735,11 +803,14 @@ int main(void)
         cmocka_unit_test(test_other_topics_go_on),
         cmocka_unit_test(test_waiting_is_bounded),
         cmocka_unit_test(test_waiting_is_bounded_in_bytes),
+        cmocka_unit_test(test_a_whole_post_may_wait),
         cmocka_unit_test(test_pushes_are_pipelined),
         cmocka_unit_test(test_acknowledgements_in_all_orders),
         cmocka_unit_test(test_answers_in_all_orders),
         cmocka_unit_test(test_barriers),
         cmocka_unit_test(test_barriers_of_other_topics),
+        cmocka_unit_test(test_barriers_while_a_topic_is_rejoined),
+        cmocka_unit_test(test_barriers_of_a_lost_opening),
         cmocka_unit_test(test_many_barriers),
         cmocka_unit_test(test_pushes_and_broadcasts_keep_their_order),
         cmocka_unit_test(test_broadcast_fails),
