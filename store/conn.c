@@ -32,6 +32,7 @@
 #define WRITE_CHUNK     (256u << 10) /* bytes given to hiredis at a time */
 #define OUTSTANDING_MAX (128u << 20) /* bytes of commands without an answer */
 #define INPUT_MAX       (64u << 20)  /* bytes of one reply */
+#define ELEMENTS_MAX    (1 << 20)    /* of one array */
 #define READS_PER_TURN  16
 #define CHECK_S         0.5
 #define IDLE_PING_MS    1000
@@ -76,6 +77,7 @@ struct plx_conn {
 };
 
 static void lose(plx_conn *c, const char *why, int sent_err);
+static void lose_after_reading(plx_conn *c);
 
 /* ---- pending commands */
 
@@ -187,7 +189,7 @@ static void write_out(plx_conn *c)
         }
         int done = 0;
         if (redisBufferWrite(c->redis, &done) != REDIS_OK) {
-            lose(c, c->redis->errstr, PLX_E_TIMEOUT);
+            lose_after_reading(c);
             return;
         }
         if (!done) {
@@ -329,6 +331,26 @@ static void lose(plx_conn *c, const char *why, int sent_err)
     fail_all(c, &c->queue, PLX_E_DOWN);
 }
 
+/* hiredis would allocate whatever the head of an array announces. */
+static void *create_array(const redisReadTask *task, int elements)
+{
+    const redisReplyObjectFunctions *original = task->privdata;
+    return elements > ELEMENTS_MAX ? NULL : original->createArray(task, elements);
+}
+
+static void bound_arrays(redisReader *reader)
+{
+    static redisReplyObjectFunctions bounded;
+    static redisReplyObjectFunctions *original;
+    if (!original) {
+        original = reader->fn;
+        bounded = *original;
+        bounded.createArray = create_array;
+    }
+    reader->fn = &bounded;
+    redisReaderSetPrivdata(reader, original);
+}
+
 static void connect_now(plx_conn *c)
 {
     if (!c->url->unix_path && !c->url->host) {
@@ -345,6 +367,7 @@ static void connect_now(plx_conn *c)
     }
     if (!c->url->unix_path)
         redisEnableKeepAlive(c->redis);
+    bound_arrays(c->redis->reader);
     c->state = CONNECTING;
     c->since_ms = c->heard_ms = plx_now_ms();
     ev_io_set(&c->readable, c->redis->fd, EV_READ);
@@ -437,6 +460,16 @@ static bool read_in(plx_conn *c)
             return false;
     }
     return true;
+}
+
+/* Writing failed: the other side has closed, but may have answered before. */
+static void lose_after_reading(plx_conn *c)
+{
+    char why[sizeof c->redis->errstr];
+    memcpy(why, c->redis->errstr, sizeof why);
+    c->redis->err = 0;
+    read_in(c);
+    lose(c, why, PLX_E_TIMEOUT);
 }
 
 /* Reads what there is, and drops the connection when it turned out to be broken. */
@@ -549,8 +582,8 @@ void plx_conn_close(plx_conn *c)
 {
     ev_prepare_stop(c->loop, &c->flush);
     ev_timer_stop(c->loop, &c->retry);
-    /* What was given in this loop turn still goes out, as far as the socket takes it: the notes that
-     * a short-lived process (command line, CGI) sends after its last answer. */
+    /* What was given in this loop turn still goes out, as far as the socket takes it: the notes
+     * that a short-lived process (command line, CGI) sends after its last answer. */
     if (c->state == UP)
         write_out(c);
     disconnect(c);

@@ -1,0 +1,979 @@
+/* The life of a session: polls, POSTs, leases, repetitions, ends, sweeping; damaged records. */
+#include "redis_fixture.h"
+
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/list.h"
+#include "store/session.h"
+#include "store/session_pack.h"
+
+#define LIFE 30000
+
+static redis r;
+static plx_store *a, *b, *c;
+
+/* ---- what the callbacks left */
+
+typedef struct view {
+    bool called;
+    int err;
+    size_t slot_count, q_count;
+    plx_slot slots[8];
+    char topics[8][32];
+    struct {
+        uint64_t id, end;
+        enum plx_q_kind kind;
+        uint32_t slot;
+        size_t barrier_count;
+        plx_barrier barriers[4];
+        char text[64];
+    } q[600];
+    char old_worker[32];
+    uint64_t old_generation;
+} view;
+
+static view v;
+
+static void on_view(void *arg, int err, const plx_session_view *x)
+{
+    view *out = arg;
+    assert_false(out->called);
+    out->called = true;
+    out->err = err;
+    if (err)
+        return;
+    out->slot_count = x->slot_count;
+    for (size_t i = 0; i < x->slot_count && i < 8; i++) {
+        out->slots[i] = x->slots[i];
+        assert_int_equal(x->slots[i].state.len, 0);
+        snprintf(out->topics[i], 32, "%.*s", (int)x->slots[i].topic.len, x->slots[i].topic.data);
+    }
+    out->q_count = x->q_count;
+    for (size_t i = 0; i < x->q_count && i < 600; i++) {
+        const plx_q_entry *q = &x->q[i];
+        out->q[i].id = q->id;
+        out->q[i].end = q->end;
+        out->q[i].kind = q->kind;
+        out->q[i].slot = q->slot.number;
+        out->q[i].barrier_count = q->barrier_count;
+        for (size_t j = 0; j < q->barrier_count && j < 4; j++)
+            out->q[i].barriers[j] = q->barriers[j];
+        snprintf(out->q[i].text, 64, "%.*s", (int)q->text.len, q->text.data);
+    }
+    snprintf(out->old_worker, 32, "%.*s", (int)x->old_worker.len, x->old_worker.data);
+    out->old_generation = x->old_generation;
+}
+
+static view *poll_of(plx_store *s, const char *sid, uint64_t cursor, uint64_t generation)
+{
+    memset(&v, 0, sizeof v);
+    plx_session_poll(s, plx_slice_of(sid), cursor, generation, 10000, LIFE, on_view, &v);
+    assert_false(v.called);
+    WAIT(&r, v.called);
+    return &v;
+}
+
+static view *look_of(plx_store *s, const char *sid, uint64_t cursor, uint64_t generation)
+{
+    memset(&v, 0, sizeof v);
+    plx_session_look(s, plx_slice_of(sid), cursor, generation, on_view, &v);
+    WAIT(&r, v.called);
+    return &v;
+}
+
+typedef struct post {
+    bool called, has_work;
+    int err;
+    enum plx_post_result result;
+    uint64_t entry, fence, work_entry;
+    enum plx_entry_kind kind;
+    unsigned status, work_status, vsn;
+    uint32_t next_slot;
+    size_t slot_count;
+    char body[128], mount[32], params[64], claims[64], id[32], sid[32], topic[32], state[32];
+} post;
+
+static void copy(char *out, size_t size, plx_slice s)
+{
+    snprintf(out, size, "%.*s", (int)s.len, s.data ? s.data : "");
+}
+
+static void take_work(post *out, const plx_work *w)
+{
+    out->has_work = w != NULL;
+    if (!w)
+        return;
+    out->fence = w->fence;
+    out->work_entry = w->entry.id;
+    out->kind = w->entry.kind;
+    out->work_status = w->entry.status;
+    out->vsn = w->vsn;
+    out->next_slot = w->next_slot;
+    out->slot_count = w->slot_count;
+    copy(out->body, sizeof out->body, w->entry.body);
+    copy(out->mount, sizeof out->mount, w->mount);
+    copy(out->params, sizeof out->params, w->params);
+    copy(out->claims, sizeof out->claims, w->claims);
+    copy(out->id, sizeof out->id, w->id);
+    copy(out->sid, sizeof out->sid, w->sid);
+    if (w->slot_count > 0) {
+        copy(out->topic, sizeof out->topic, w->slots[0].topic);
+        copy(out->state, sizeof out->state, w->slots[0].state);
+    }
+}
+
+static void on_post(void *arg, int err, enum plx_post_result result, uint64_t entry,
+                    unsigned status, const plx_work *work)
+{
+    post *out = arg;
+    assert_false(out->called);
+    out->called = true;
+    out->err = err;
+    out->result = result;
+    out->entry = entry;
+    out->status = status;
+    take_work(out, work);
+}
+
+static post post_with(plx_store *s, const char *sid, const char *digest, unsigned status,
+                      const char *body)
+{
+    post out = {0};
+    plx_session_post(s, plx_slice_of(sid), PLX_ENTRY_POST, plx_slice_of(digest), status,
+                     plx_slice_of(body), LIFE, on_post, &out);
+    assert_false(out.called);
+    WAIT(&r, out.called);
+    return out;
+}
+
+static post take_of(plx_store *s, const char *sid, uint64_t entry)
+{
+    post out = {0};
+    plx_session_take(s, plx_slice_of(sid), entry, on_post, &out);
+    WAIT(&r, out.called);
+    return out;
+}
+
+static void on_commit(void *arg, int err, const plx_work *next)
+{
+    post *out = arg;
+    assert_false(out->called);
+    out->called = true;
+    out->err = err;
+    take_work(out, next);
+}
+
+static post commit(plx_store *s, const plx_commit *x)
+{
+    post out = {0};
+    plx_session_commit(s, x, on_commit, &out);
+    WAIT(&r, out.called);
+    return out;
+}
+
+static plx_q_entry message(const char *text)
+{
+    return (plx_q_entry){.kind = PLX_Q_PLAIN, .text = plx_slice_of(text)};
+}
+
+/* A commit with so many plain messages and nothing else. */
+static post commit_messages(plx_store *s, const char *sid, const post *w, size_t count,
+                            const char *text)
+{
+    static plx_q_entry q[1200];
+    for (size_t i = 0; i < count; i++)
+        q[i] = message(text);
+    return commit(s, &(plx_commit){.sid = plx_slice_of(sid),
+                                   .fence = w->fence,
+                                   .entry = w->work_entry,
+                                   .q = q,
+                                   .q_count = count});
+}
+
+typedef struct plain {
+    bool called;
+    int err;
+} plain;
+
+static void on_plain(void *arg, int err)
+{
+    plain *out = arg;
+    assert_false(out->called);
+    *out = (plain){true, err};
+}
+
+static int create(plx_store *s, const char *sid, const char *id, uint64_t life_ms)
+{
+    plain out = {0};
+    plx_session_init init = {.sid = plx_slice_of(sid),
+                             .mount = PLX_LIT("/socket"),
+                             .vsn = 2,
+                             .params = PLX_LIT("{\"p\":1}"),
+                             .claims = PLX_LIT("{\"user_id\":7}"),
+                             .id = plx_slice_of(id),
+                             .life_ms = life_ms};
+    plx_session_create(s, &init, on_plain, &out);
+    assert_false(out.called);
+    WAIT(&r, out.called);
+    return out.err;
+}
+
+static int end(plx_store *s, const char *sid, const char *reason)
+{
+    plain out = {0};
+    plx_session_end(s, plx_slice_of(sid), reason, on_plain, &out);
+    WAIT(&r, out.called);
+    return out.err;
+}
+
+static int drop(plx_store *s, const char *sid, uint64_t fence)
+{
+    plain out = {0};
+    plx_session_drop(s, plx_slice_of(sid), fence, on_plain, &out);
+    WAIT(&r, out.called);
+    return out.err;
+}
+
+static int renew(plx_store *s, const char *sid, uint64_t fence)
+{
+    plain out = {0};
+    plx_session_renew(s, plx_slice_of(sid), fence, on_plain, &out);
+    WAIT(&r, out.called);
+    return out.err;
+}
+
+/* ---- mailboxes of the three workers */
+
+typedef struct box {
+    plx_mailbox box;
+    unsigned wakes, superseded, gone, done;
+    char sid[32];
+    uint64_t number;
+    unsigned status;
+} box;
+
+static box boxes[3];
+
+static void on_wake(plx_mailbox *m, plx_slice sid, uint64_t generation)
+{
+    box *x = PLX_CONTAINER(m, box, box);
+    x->wakes++;
+    copy(x->sid, sizeof x->sid, sid);
+    x->number = generation;
+}
+
+static void on_superseded(plx_mailbox *m, plx_slice sid, uint64_t generation)
+{
+    box *x = PLX_CONTAINER(m, box, box);
+    x->superseded++;
+    copy(x->sid, sizeof x->sid, sid);
+    x->number = generation;
+}
+
+static void on_gone(plx_mailbox *m, plx_slice sid, uint64_t generation)
+{
+    box *x = PLX_CONTAINER(m, box, box);
+    x->gone++;
+    copy(x->sid, sizeof x->sid, sid);
+    x->number = generation;
+}
+
+static void on_done(plx_mailbox *m, plx_slice sid, uint64_t entry, unsigned status)
+{
+    box *x = PLX_CONTAINER(m, box, box);
+    x->done++;
+    copy(x->sid, sizeof x->sid, sid);
+    x->number = entry;
+    x->status = status;
+}
+
+static void clear_boxes(void)
+{
+    redis_idle(&r, 30);
+    for (size_t i = 0; i < 3; i++)
+        boxes[i] = (box){.box = {on_wake, on_superseded, on_gone, on_done}};
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    redis_start(&r);
+    a = store_up(&r);
+    b = store_up(&r);
+    c = store_up(&r);
+    plx_mailbox_set(a, &boxes[0].box);
+    plx_mailbox_set(b, &boxes[1].box);
+    plx_mailbox_set(c, &boxes[2].box);
+    clear_boxes();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    plx_store_close(a);
+    plx_store_close(b);
+    plx_store_close(c);
+    redis_stop(&r);
+    return 0;
+}
+
+/* ---- tests */
+
+static void test_only_create_makes_a_record(void **state)
+{
+    (void)state;
+    assert_int_equal(poll_of(a, "nobody", 0, 1)->err, PLX_E_GONE);
+    assert_int_equal(look_of(a, "nobody", 0, 1)->err, PLX_E_GONE);
+    assert_int_equal(post_with(a, "nobody", "", 200, "x").err, PLX_E_GONE);
+    assert_int_equal(take_of(a, "nobody", 0).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "nobody", &(post){.fence = 1, .work_entry = 1}, 1, "x").err,
+                     PLX_E_GONE);
+    assert_int_equal(renew(a, "nobody", 1), PLX_E_GONE);
+    assert_int_equal(end(a, "nobody", "x"), PLX_E_GONE);
+    assert_int_equal(drop(a, "nobody", 0), PLX_E_GONE);
+    assert_int_equal(redis_do(&r, "KEYS plx:{s:*"), 0);
+    assert_int_equal(create(a, "s1", "", LIFE), 0);
+    assert_int_equal(create(b, "s1", "", LIFE), PLX_E_BUSY);
+    assert_int_equal(poll_of(b, "s1", 0, 1)->err, 0);
+    assert_in_range(redis_do(&r, "TTL plx:{s:s1}"), 3600, 7200);
+}
+
+static void test_post_work_commit_poll(void **state)
+{
+    (void)state;
+    create(a, "life", "user:7", LIFE);
+    view *x = poll_of(b, "life", 0, 41);
+    assert_int_equal(x->q_count + x->slot_count, 0);
+    assert_string_equal(x->old_worker, "");
+    clear_boxes();
+
+    post p = post_with(a, "life", "digest-1", 200, "[\"1\",\"1\",\"room:a\",\"phx_join\",{}]");
+    assert_int_equal(p.err, 0);
+    assert_int_equal(p.result, PLX_POST_WORK);
+    assert_true(p.has_work && p.entry == p.work_entry && p.kind == PLX_ENTRY_POST);
+    assert_string_equal(p.sid, "life");
+    assert_string_equal(p.mount, "/socket");
+    assert_string_equal(p.params, "{\"p\":1}");
+    assert_string_equal(p.claims, "{\"user_id\":7}");
+    assert_string_equal(p.id, "user:7");
+    assert_string_equal(p.body, "[\"1\",\"1\",\"room:a\",\"phx_join\",{}]");
+    assert_int_equal(p.vsn, 2);
+    assert_int_equal(p.next_slot, 1);
+
+    /* The commit: a slot, a reply that opens it, another with barriers. */
+    plx_slot slot = {.number = 1,
+                     .topic = PLX_LIT("room:a"),
+                     .start = {"EPOCH", 12},
+                     .state = PLX_LIT("{\"assigns\":1}")};
+    plx_barrier barriers[] = {{1, 12345678901234u}, {4000000000u, 0}};
+    plx_q_entry q[] = {
+        {.kind = PLX_Q_OPEN, .slot = slot, .text = PLX_LIT("reply")},
+        {.kind = PLX_Q_PLAIN, .barriers = barriers, .barrier_count = 2, .text = PLX_LIT("second")},
+        {.kind = PLX_Q_END, .slot = slot, .end = 99, .text = PLX_LIT("")}};
+    post done = commit(a, &(plx_commit){.sid = PLX_LIT("life"),
+                                        .fence = p.fence,
+                                        .entry = p.work_entry,
+                                        .q = q,
+                                        .q_count = 3,
+                                        .set = &slot,
+                                        .set_count = 1});
+    assert_int_equal(done.err, 0);
+    assert_false(done.has_work);
+    WAIT(&r, boxes[1].wakes == 1 && boxes[0].done == 1);
+    assert_string_equal(boxes[1].sid, "life");
+    assert_int_equal(boxes[1].number, 41);
+    assert_int_equal(boxes[0].number, p.entry);
+    assert_int_equal(boxes[0].status, 200);
+
+    x = look_of(b, "life", 0, 41);
+    assert_int_equal(x->err, 0);
+    assert_int_equal(x->slot_count, 1);
+    assert_int_equal(x->slots[0].number, 1);
+    assert_string_equal(x->slots[0].start.epoch, "EPOCH");
+    assert_int_equal(x->slots[0].start.offset, 12);
+    assert_string_equal(x->topics[0], "room:a");
+    assert_int_equal(x->q_count, 3);
+    assert_int_equal(x->q[0].kind, PLX_Q_OPEN);
+    assert_int_equal(x->q[0].slot, 1);
+    assert_int_equal(x->q[1].barrier_count, 2);
+    assert_true(x->q[1].barriers[0].offset == 12345678901234u);
+    assert_true(x->q[1].barriers[1].slot == 4000000000u);
+    assert_string_equal(x->q[1].text, "second");
+    assert_int_equal(x->q[2].kind, PLX_Q_END);
+    assert_int_equal(x->q[2].end, 99);
+
+    /* What is acknowledged goes, what is not stays, for any worker. */
+    x = poll_of(a, "life", 1, 7);
+    assert_int_equal(x->q_count, 2);
+    assert_int_equal(x->q[0].id, 2);
+    assert_string_equal(x->old_worker, plx_store_worker(b));
+    assert_int_equal(x->old_generation, 41);
+    assert_int_equal(look_of(b, "life", 0, 41)->err, PLX_E_BUSY);
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:life}:q"), 2);
+    x = poll_of(a, "life", 0, 7); /* a repeated older one gets what is still there */
+    assert_int_equal(x->q_count, 2);
+    assert_string_equal(x->old_worker, "");
+    assert_int_equal(poll_of(a, "life", 1000000, 8)->q_count, 0); /* no such cursor: clamped */
+    assert_string_equal(v.old_worker, plx_store_worker(a));
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:life}:q"), 0);
+
+    /* The next work sees the slot; its number is not used again. */
+    p = post_with(b, "life", "", 200, "push");
+    assert_int_equal(p.result, PLX_POST_WORK);
+    assert_int_equal(p.slot_count, 1);
+    assert_string_equal(p.topic, "room:a");
+    assert_string_equal(p.state, "{\"assigns\":1}");
+    assert_int_equal(p.next_slot, 2);
+    uint32_t gone = 1;
+    done = commit(b, &(plx_commit){.sid = PLX_LIT("life"),
+                                   .fence = p.fence,
+                                   .entry = p.work_entry,
+                                   .drop = &gone,
+                                   .drop_count = 1});
+    assert_int_equal(done.err, 0);
+    p = take_of(b, "life", 0);
+    assert_int_equal(p.result, PLX_POST_WAIT); /* nothing to do */
+    p = post_with(b, "life", "", 200, "push");
+    assert_int_equal(p.slot_count, 0);
+    assert_int_equal(p.next_slot, 2);
+    commit_messages(b, "life", &p, 1, "m");
+    x = poll_of(b, "life", 3, 9);
+    assert_int_equal(x->q_count, 1);
+    assert_int_equal(x->q[0].id, 4);
+}
+
+static void test_posts_are_serial(void **state)
+{
+    (void)state;
+    create(a, "serial", "", LIFE);
+    clear_boxes();
+    post p1 = post_with(a, "serial", "d1", 200, "one");
+    post p2 = post_with(b, "serial", "d2", 400, "two");
+    post p3 = post_with(c, "serial", "d3", 200, "three");
+    assert_int_equal(p1.result, PLX_POST_WORK);
+    assert_int_equal(p2.result, PLX_POST_WAIT);
+    assert_int_equal(p3.result, PLX_POST_WAIT);
+    assert_int_equal(p3.entry, 3);
+    assert_int_equal(take_of(b, "serial", p2.entry).result, PLX_POST_WAIT);
+    post next = commit_messages(a, "serial", &p1, 1, "r1");
+    assert_true(next.has_work);
+    assert_int_equal(next.fence, p1.fence);
+    assert_string_equal(next.body, "two");
+    assert_int_equal(next.work_status, 400);
+    next = commit_messages(a, "serial", &next, 1, "r2");
+    assert_string_equal(next.body, "three");
+    next = commit_messages(a, "serial", &next, 0, "");
+    assert_false(next.has_work);
+    WAIT(&r, boxes[0].done == 1 && boxes[1].done == 1 && boxes[2].done == 1);
+    assert_int_equal(boxes[1].status, 400);
+    assert_int_equal(boxes[2].number, 3);
+    /* Whoever missed its note asks. */
+    post asked = take_of(b, "serial", 2);
+    assert_int_equal(asked.result, PLX_POST_DONE);
+    assert_int_equal(asked.status, 400);
+    assert_int_equal(poll_of(a, "serial", 0, 1)->q_count, 2);
+}
+
+static void test_repeated_post(void **state)
+{
+    (void)state;
+    create(a, "again", "", LIFE);
+    clear_boxes();
+    post p1 = post_with(a, "again", "same", 400, "body");
+    post p2 = post_with(b, "again", "same", 400, "body");
+    assert_int_equal(p2.result, PLX_POST_WAIT);
+    assert_int_equal(p2.entry, p1.entry);
+    commit_messages(a, "again", &p1, 1, "r");
+    WAIT(&r, boxes[0].done == 1 && boxes[1].done == 1); /* both wait for it */
+    post p3 = post_with(c, "again", "same", 400, "body");
+    assert_int_equal(p3.result, PLX_POST_DONE);
+    assert_int_equal(p3.entry, p1.entry);
+    assert_int_equal(p3.status, 400);
+    /* Remembered for the last 16 entries. */
+    char digest[16];
+    for (unsigned i = 0; i < 15; i++) {
+        snprintf(digest, sizeof digest, "d%u", i);
+        post p = post_with(a, "again", digest, 200, "x");
+        assert_int_equal(p.result, PLX_POST_WORK);
+        commit_messages(a, "again", &p, 0, "");
+    }
+    assert_int_equal(post_with(a, "again", "same", 400, "body").result, PLX_POST_DONE);
+    post p = post_with(a, "again", "", 200, "no digest");
+    commit_messages(a, "again", &p, 0, "");
+    post fresh = post_with(a, "again", "same", 400, "body");
+    assert_int_equal(fresh.result, PLX_POST_WORK);
+    commit_messages(a, "again", &fresh, 0, "");
+    assert_int_equal(redis_do(&r, "HLEN plx:{s:again}:seen"), 15);
+    /* Without a digest nothing is a repetition. */
+    p = post_with(a, "again", "", 200, "same");
+    commit_messages(a, "again", &p, 0, "");
+    assert_int_equal(post_with(a, "again", "", 200, "same").result, PLX_POST_WORK);
+    /* Any bytes may be in a digest. */
+    create(a, "digest", "", LIFE);
+    post d = {0}, d2 = {0};
+    plx_slice odd = {"\0 1:\n\xff", 6};
+    plx_session_post(a, plx_slice_of("digest"), PLX_ENTRY_POST, odd, 200, plx_slice_of("b"), LIFE,
+                     on_post, &d);
+    WAIT(&r, d.called);
+    commit_messages(a, "digest", &d, 0, "");
+    plx_session_post(a, plx_slice_of("digest"), PLX_ENTRY_POST, odd, 200, plx_slice_of("b"), LIFE,
+                     on_post, &d2);
+    WAIT(&r, d2.called);
+    assert_int_equal(d2.result, PLX_POST_DONE);
+}
+
+static void test_holder_dies(void **state)
+{
+    (void)state;
+    create(a, "heir", "", LIFE);
+    post p1 = post_with(a, "heir", "", 200, "body");
+    assert_int_equal(p1.result, PLX_POST_WORK);
+    assert_int_equal(take_of(b, "heir", p1.entry).result, PLX_POST_WAIT);
+    assert_int_equal(renew(a, "heir", p1.fence), 0);
+    assert_int_equal(renew(b, "heir", p1.fence + 1), PLX_E_BUSY);
+    /* Its lease runs out: by Redis' clock, so move the deadline. */
+    redis_do(&r, "HSET plx:{s:heir} lease 1");
+    post p2 = take_of(b, "heir", p1.entry);
+    assert_int_equal(p2.result, PLX_POST_WORK);
+    assert_string_equal(p2.body, "body");
+    assert_true(p2.fence > p1.fence);
+    /* The first one was only slow: its commit changes nothing. */
+    post late = commit_messages(a, "heir", &p1, 3, "wrong");
+    assert_int_equal(late.err, PLX_E_BUSY);
+    assert_int_equal(renew(a, "heir", p1.fence), PLX_E_BUSY);
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:heir}:q"), 0);
+    assert_int_equal(commit_messages(b, "heir", &p2, 1, "right").err, 0);
+    /* A commit repeated because its answer got lost is not applied twice. */
+    assert_int_equal(commit_messages(b, "heir", &p2, 1, "right").err, 0);
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:heir}:q"), 1);
+    /* A lease from a clock that has gone back binds nobody for ever. */
+    post p3 = post_with(a, "heir", "", 200, "b2");
+    assert_int_equal(p3.result, PLX_POST_WORK);
+    redis_do(&r, "HSET plx:{s:heir} lease 99999999999999");
+    assert_int_equal(take_of(b, "heir", p3.entry).result, PLX_POST_WORK);
+}
+
+static void test_lost_entry(void **state)
+{
+    (void)state;
+    create(a, "lost", "", LIFE);
+    post out = {0};
+    plx_session_post(a, plx_slice_of("lost"), PLX_ENTRY_LOST, plx_slice_of(""), 200,
+                     plx_slice_of("3"), LIFE, on_post, &out);
+    WAIT(&r, out.called);
+    assert_int_equal(out.result, PLX_POST_WORK);
+    assert_int_equal(out.kind, PLX_ENTRY_LOST);
+    assert_string_equal(out.body, "3");
+}
+
+static void test_superseded(void **state)
+{
+    (void)state;
+    create(a, "super", "", LIFE);
+    clear_boxes();
+    poll_of(a, "super", 0, 5);
+    view *x = poll_of(b, "super", 0, 6);
+    assert_string_equal(x->old_worker, plx_store_worker(a));
+    plx_mailbox_supersede(b, plx_slice_of(x->old_worker), plx_slice_of("super"), 5);
+    plx_mailbox_supersede(b, plx_slice_of(plx_store_worker(b)), plx_slice_of("super"), 77);
+    assert_int_equal(boxes[1].superseded, 0); /* not before the call has returned */
+    WAIT(&r, boxes[0].superseded == 1 && boxes[1].superseded == 1);
+    assert_int_equal(boxes[0].number, 5);
+    assert_int_equal(boxes[1].number, 77);
+    plx_mailbox_supersede(b, plx_slice_of(""), plx_slice_of("super"), 5);
+    /* Rubbish in the mailbox harms nobody. */
+    static const char *const junk[] = {
+        "",           "wake",          "wake super 1",         "wake s 1 2 3",
+        "wake s x 0", "nothing s 1 2", "count - 1 99999999999"};
+    for (size_t i = 0; i < sizeof junk / sizeof junk[0]; i++)
+        redis_do(&r, "SPUBLISH plx:{w:%s} %s", plx_store_worker(a), junk[i]);
+    redis_do(&r, "SPUBLISH plx:{w:%s} %s", plx_store_worker(a), "wake super 8 0");
+    WAIT(&r, boxes[0].wakes == 1);
+}
+
+static void test_end(void **state)
+{
+    (void)state;
+    create(a, "end", "", LIFE);
+    clear_boxes();
+    poll_of(b, "end", 0, 3);
+    post p = post_with(a, "end", "", 200, "body");
+    assert_int_equal(end(c, "end", "disconnected"), 0);
+    WAIT(&r, boxes[1].gone == 1);
+    assert_int_equal(boxes[1].number, 3);
+    assert_int_equal(end(c, "end", "disconnected"), PLX_E_GONE);
+    assert_int_equal(poll_of(b, "end", 0, 4)->err, PLX_E_GONE);
+    assert_int_equal(look_of(b, "end", 0, 3)->err, PLX_E_GONE);
+    assert_int_equal(post_with(a, "end", "", 200, "x").err, PLX_E_GONE);
+    assert_int_equal(take_of(a, "end", 1).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "end", &p, 1, "x").err, PLX_E_GONE);
+    assert_int_equal(renew(a, "end", p.fence), PLX_E_GONE);
+    assert_int_equal(redis_do(&r, "EXISTS plx:{s:end}:q plx:{s:end}:in"), 0);
+}
+
+static void test_queue_overflow(void **state)
+{
+    (void)state;
+    static char kilobyte[1025];
+    memset(kilobyte, 'x', 1024);
+    create(a, "over", "", LIFE);
+    poll_of(b, "over", 0, 3);
+    clear_boxes();
+    uint64_t before = plx_store_counters_get(a)->sessions_overflown;
+    post p = post_with(a, "over", "", 200, "1");
+    assert_int_equal(commit_messages(a, "over", &p, PLX_Q_ENTRIES, "m").err, 0);
+    /* At most 500 at a time; what is acknowledged makes room. */
+    view *x = poll_of(b, "over", 0, 4);
+    assert_int_equal(x->q_count, 500);
+    assert_int_equal(x->q[499].id, 500);
+    x = poll_of(b, "over", 500, 4);
+    assert_int_equal(x->q_count, 500);
+    assert_int_equal(x->q[0].id, 501);
+    p = post_with(a, "over", "", 200, "2");
+    assert_int_equal(commit_messages(a, "over", &p, 500, "m").err, 0);
+    p = post_with(a, "over", "", 200, "3");
+    assert_int_equal(commit_messages(a, "over", &p, 1, "m").err, PLX_E_GONE);
+    WAIT(&r, boxes[1].gone == 1);
+    assert_int_equal(poll_of(b, "over", 0, 5)->err, PLX_E_GONE);
+    assert_int_equal(plx_store_counters_get(a)->sessions_overflown, before + 1);
+    /* By bytes: a little less than 1 MB fits, again after it was acknowledged, but not twice. */
+    create(a, "heavy", "", LIFE);
+    p = post_with(a, "heavy", "", 200, "1");
+    assert_int_equal(commit_messages(a, "heavy", &p, 1000, kilobyte).err, 0);
+    assert_int_equal(poll_of(a, "heavy", 1000, 1)->q_count, 0);
+    p = post_with(a, "heavy", "", 200, "2");
+    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, 0);
+    p = post_with(a, "heavy", "", 200, "3");
+    assert_int_equal(commit_messages(a, "heavy", &p, 400, kilobyte).err, 0);
+    assert_int_equal(poll_of(a, "heavy", 1500, 1)->q_count, 500);
+    p = post_with(a, "heavy", "", 200, "4");
+    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, PLX_E_GONE);
+}
+
+static void test_inbox_bounds(void **state)
+{
+    (void)state;
+    static char big[3000000];
+    memset(big, 'x', sizeof big - 1);
+    create(a, "full", "", LIFE);
+    assert_int_equal(post_with(a, "full", "", 200, big).result, PLX_POST_WORK);
+    assert_int_equal(post_with(a, "full", "", 200, big).err, PLX_E_BUSY);
+    assert_int_equal(post_with(a, "full", "", 200, "small").err, 0);
+    post p = take_of(a, "full", 0);
+    assert_int_equal(p.result, PLX_POST_WAIT);
+    create(a, "full2", "", LIFE);
+    static post out[1001];
+    memset(out, 0, sizeof out);
+    for (unsigned i = 0; i < 1001; i++)
+        plx_session_post(a, plx_slice_of("full2"), PLX_ENTRY_POST, plx_slice_of(""), 200,
+                         plx_slice_of("b"), LIFE, on_post, &out[i]);
+    WAIT(&r, out[1000].called);
+    assert_int_equal(out[999].err, 0);
+    assert_int_equal(out[1000].err, PLX_E_BUSY);
+    /* Impossible arguments. */
+    post bad = {0};
+    plx_session_post(a, plx_slice_of("full2"), PLX_ENTRY_POST, plx_slice_make(big, 65), 200,
+                     plx_slice_of("b"), LIFE, on_post, &bad);
+    assert_false(bad.called);
+    WAIT(&r, bad.called);
+    assert_int_equal(bad.err, PLX_E_TOOBIG);
+    assert_int_equal(poll_of(a, "", 0, 1)->err, PLX_E_TOOBIG);
+}
+
+typedef struct found {
+    bool called;
+    int err;
+    size_t count;
+    char first[32];
+} found;
+
+static void on_found(void *arg, int err, const plx_slice *sids, size_t count)
+{
+    found *f = arg;
+    f->called = true;
+    f->err = err;
+    f->count = count;
+    if (count > 0)
+        copy(f->first, sizeof f->first, sids[0]);
+}
+
+static found by_id(const char *id)
+{
+    found f = {0};
+    plx_session_by_id(a, plx_slice_of(id), on_found, &f);
+    WAIT(&r, f.called);
+    return f;
+}
+
+static void test_sessions_of_an_id(void **state)
+{
+    (void)state;
+    assert_int_equal(by_id("user:1").count, 0);
+    create(a, "id1", "user:1", LIFE);
+    create(b, "id2", "user:1", LIFE + 1000);
+    found f = by_id("user:1");
+    assert_int_equal(f.count, 2);
+    assert_string_equal(f.first, "id2");
+    redis_do(&r, "SET plx:{i:user:2} rubbish");
+    assert_int_equal(by_id("user:2").err, PLX_E_STORE);
+    assert_int_equal(create(a, "id3", "user:2", LIFE), 0);
+}
+
+/* ---- sweeping */
+
+typedef struct sweep {
+    plx_session_sweep sweep;
+    plx_store *store;
+    unsigned ended;
+    char sids[64][32], reason[32], topic[32], state[32];
+    uint64_t fences[64];
+} sweep;
+
+static sweep sweeps[3];
+
+static void on_ended(plx_session_sweep *x, const plx_work *work, const char *reason)
+{
+    sweep *s = PLX_CONTAINER(x, sweep, sweep);
+    copy(s->sids[s->ended], 32, work->sid);
+    s->fences[s->ended] = work->fence;
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    if (work->slot_count > 0) {
+        copy(s->topic, 32, work->slots[0].topic);
+        copy(s->state, 32, work->slots[0].state);
+    }
+    s->ended++;
+}
+
+static unsigned swept(void)
+{
+    return sweeps[0].ended + sweeps[1].ended + sweeps[2].ended;
+}
+
+static void test_sweep_by_exactly_one(void **state)
+{
+    (void)state;
+    plx_store *stores[] = {a, b, c};
+    redis_do(&r, "FLUSHALL");
+    create(a, "sw-alive", "u:a", LIFE);
+    create(a, "sw-short", "u:s", 10);
+    post p = post_with(a, "sw-alive", "", 200, "x");
+    (void)p;
+    create(a, "sw-ended", "", LIFE);
+    p = post_with(a, "sw-ended", "", 200, "x");
+    plx_slot slot = {
+        .number = 1, .topic = PLX_LIT("room:end"), .start = {"E", 1}, .state = PLX_LIT("assigns")};
+    commit(a, &(plx_commit){.sid = PLX_LIT("sw-ended"),
+                            .fence = p.fence,
+                            .entry = p.work_entry,
+                            .set = &slot,
+                            .set_count = 1});
+    end(b, "sw-ended", "disconnected");
+    for (unsigned i = 0; i < 30; i++) {
+        char sid[32];
+        snprintf(sid, sizeof sid, "sw-many-%u", i);
+        create(a, sid, "", 1);
+    }
+    redis_do(&r, "ZADD plx:sweep 1 sw-nobody 1 %b", "", (size_t)0);
+    for (size_t i = 0; i < 3; i++) {
+        sweeps[i] = (sweep){.sweep = {on_ended}, .store = stores[i]};
+        plx_session_sweep_start(stores[i], &sweeps[i].sweep);
+    }
+    WAIT(&r, swept() == 32);
+    redis_idle(&r, 1500); /* a second win would come within a second */
+    assert_int_equal(swept(), 32);
+    bool seen_ended = false;
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            assert_string_not_equal(sweeps[i].sids[j], "sw-alive");
+            seen_ended = seen_ended || strcmp(sweeps[i].sids[j], "sw-ended") == 0;
+            for (size_t k = 0; k < 3; k++)
+                for (unsigned l = 0; l < sweeps[k].ended; l++)
+                    assert_true((i == k && j == l) ||
+                                strcmp(sweeps[i].sids[j], sweeps[k].sids[l]) != 0);
+        }
+    }
+    assert_true(seen_ended);
+    /* Nobody has dropped them: their sweeper "died", another wins them again, with a new fence. */
+    unsigned before = swept();
+    WAIT(&r, swept() == before + 32);
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            if (strcmp(sweeps[i].sids[j], "sw-ended") == 0) {
+                assert_string_equal(sweeps[i].topic, "room:end");
+                assert_string_equal(sweeps[i].state, "assigns");
+            }
+        }
+    }
+    /* The older fence drops nothing, the newer one does. */
+    unsigned dropped = 0;
+    for (size_t i = 0; i < 3; i++)
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            int err = drop(stores[i], sweeps[i].sids[j], sweeps[i].fences[j]);
+            assert_true(err == 0 || err == PLX_E_BUSY);
+            dropped += err == 0;
+        }
+    assert_int_equal(dropped, 32);
+    WAIT(&r, redis_do(&r, "ZCARD plx:sweep") == 1); /* sw-alive, and no rubbish */
+    assert_int_equal(redis_do(&r, "KEYS plx:{s:*"), redis_do(&r, "KEYS plx:{s:sw-alive}*"));
+    assert_int_equal(by_id("u:s").count, 0);
+    assert_int_equal(by_id("u:a").count, 1);
+}
+
+/* The list says when to look, the record says whether it is over. */
+static void test_sweep_of_a_session_that_went_on(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        sweeps[i].ended = 0;
+    create(a, "sw-on", "u:on", 100);
+    poll_of(a, "sw-on", 0, 1);
+    redis_do(&r, "DEL plx:{i:u:on}");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    WAIT(&r, by_id("u:on").count == 1); /* its place under its id was renewed as well */
+    assert_int_equal(swept(), 0);
+    /* Expired while a worker holds its lease: not before that is over. */
+    post p = post_with(b, "sw-on", "", 200, "x");
+    assert_int_equal(p.result, PLX_POST_WORK);
+    redis_do(&r, "HSET plx:{s:sw-on} until 1");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(swept(), 0);
+    redis_do(&r, "HSET plx:{s:sw-on} lease 1");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, swept() == 1);
+    assert_int_equal(poll_of(a, "sw-on", 0, 2)->err, PLX_E_GONE);
+    assert_int_equal(commit_messages(b, "sw-on", &p, 1, "x").err, PLX_E_GONE);
+}
+
+/* An overdue session that is heard of again before anybody swept it simply lives on. */
+static void test_late_but_not_swept(void **state)
+{
+    (void)state;
+    create(a, "late", "", LIFE);
+    redis_do(&r, "HSET plx:{s:late} until 1");
+    assert_int_equal(poll_of(a, "late", 0, 1)->err, 0);
+    redis_do(&r, "ZADD plx:sweep 1 late");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(poll_of(a, "late", 0, 2)->err, 0);
+}
+
+/* ---- damage */
+
+static void test_garbage_in_keys(void **state)
+{
+    (void)state;
+    static const char *const spoil[] = {
+        "HSET plx:{s:bad}:slots 1 rubbish",
+        "HSET plx:{s:bad}:slots banana x",
+        "HSET plx:{s:bad}:slots 4294967296 x",
+        "SET plx:{s:bad}:slots rubbish",
+        "HSET plx:{s:bad}:state banana x",
+        "SET plx:{s:bad}:state rubbish",
+        "XADD plx:{s:bad}:q 1-0 m rubbish c 5",
+        "XADD plx:{s:bad}:q 1-1 x y",
+        "SET plx:{s:bad}:q rubbish",
+        "XADD plx:{s:bad}:in 1-0 k x s 200 d %b b x",
+        "XADD plx:{s:bad}:in 1-0 k",
+        "XADD plx:{s:bad}:in 1-5 k p s 200 d e b x",
+        "SET plx:{s:bad}:in rubbish",
+        "SET plx:{s:bad}:seen rubbish",
+        "HSET plx:{s:bad}:seen d rubbish",
+        "HSET plx:{s:bad} vsn 9",
+        "HSET plx:{s:bad} slot banana",
+        "HSET plx:{s:bad} fence banana",
+        "HSET plx:{s:bad} inn banana",
+        "HSET plx:{s:bad} qn banana qbytes banana qbase banana ack banana",
+        "HSET plx:{s:bad} lease banana until banana kept banana",
+        "HSET plx:{s:bad} pw %b pg banana",
+        "HDEL plx:{s:bad} mount params claims id slot",
+        "SET plx:{s:bad} rubbish",
+    };
+    for (size_t i = 0; i < sizeof spoil / sizeof spoil[0]; i++) {
+        redis_do(&r, "FLUSHALL");
+        create(a, "bad", "", LIFE);
+        redisReply *reply = redisCommand(r.admin, spoil[i], "x y\nz", (size_t)5);
+        assert_non_null(reply); /* some of them are refused: no matter */
+        freeReplyObject(reply);
+        poll_of(a, "bad", 0, 1);
+        look_of(a, "bad", 0, 1);
+        post p = post_with(a, "bad", "d", 200, "x");
+        take_of(a, "bad", 0);
+        commit_messages(a, "bad", &p, 1, "m");
+        renew(a, "bad", 1);
+        end(a, "bad", "x");
+        drop(a, "bad", 1);
+        redis_do(&r, "DEL plx:{s:bad}");
+    }
+    assert_true(plx_store_up(a));
+    assert_int_equal(create(a, "good", "", LIFE), 0);
+    assert_int_equal(poll_of(a, "good", 0, 1)->err, 0);
+}
+
+/* Every prefix and every flipped byte of a packed entry is refused or read within its bounds. */
+static void test_packing(void **state)
+{
+    (void)state;
+    plx_barrier barriers[] = {{1, 5}, {UINT32_MAX, UINT64_MAX}}, out[64];
+    plx_q_entry q = {.kind = PLX_Q_END,
+                     .slot = {.number = 300, .topic = PLX_LIT("room:a"), .start = {"Ep", 1000}},
+                     .end = UINT64_MAX,
+                     .barriers = barriers,
+                     .barrier_count = 2,
+                     .text = PLX_LIT("text")};
+    plx_buf packed;
+    plx_buf_init(&packed, 0);
+    plx_q_pack(&packed, &q);
+    plx_q_entry back;
+    assert_int_equal(plx_q_unpack(plx_buf_slice(&packed), &back, out), 0);
+    assert_true(back.end == UINT64_MAX && back.barrier_count == 2 && back.slot.number == 300);
+    assert_true(back.barriers[1].slot == UINT32_MAX && back.barriers[1].offset == UINT64_MAX);
+    assert_slice(back.slot.topic, "room:a");
+    assert_slice(back.text, "text");
+    assert_string_equal(back.slot.start.epoch, "Ep");
+    for (size_t len = 0; len < packed.len; len++) {
+        char *exact = malloc(len > 0 ? len : 1); /* so that the sanitizer sees the end */
+        memcpy(exact, packed.data, len);
+        assert_int_equal(plx_q_unpack(plx_slice_make(exact, len), &back, NULL), PLX_E_INVALID);
+        plx_slot slot;
+        plx_slot_unpack(plx_slice_make(exact, len), &slot);
+        free(exact);
+    }
+    for (size_t at = 0; at < packed.len; at++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            char *exact = malloc(packed.len);
+            memcpy(exact, packed.data, packed.len);
+            exact[at] = (char)(exact[at] ^ (1 << bit));
+            if (plx_q_unpack(plx_slice_make(exact, packed.len), &back, NULL) == 0) {
+                assert_true(back.barrier_count <= 64);
+                assert_int_equal(plx_q_unpack(plx_slice_make(exact, packed.len), &back, out), 0);
+            }
+            free(exact);
+        }
+    }
+    plx_buf_fini(&packed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_create_makes_a_record),
+        cmocka_unit_test(test_post_work_commit_poll),
+        cmocka_unit_test(test_posts_are_serial),
+        cmocka_unit_test(test_repeated_post),
+        cmocka_unit_test(test_holder_dies),
+        cmocka_unit_test(test_lost_entry),
+        cmocka_unit_test(test_superseded),
+        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_queue_overflow),
+        cmocka_unit_test(test_inbox_bounds),
+        cmocka_unit_test(test_sessions_of_an_id),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_garbage_in_keys),
+        cmocka_unit_test(test_sweep_by_exactly_one),
+        cmocka_unit_test(test_sweep_of_a_session_that_went_on),
+        cmocka_unit_test(test_late_but_not_swept),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
