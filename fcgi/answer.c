@@ -39,10 +39,10 @@ void plx_answer_head(const plx_http_response *response, plx_buf *to)
 {
     plx_buf_printf(to, "Status: %u %s\r\n", response->status, phrase_of(response->status));
     if (response->content_type != NULL)
-        plx_buf_printf(to, "Content-Type: %s\r\n", response->content_type);
+        plx_buf_printf(to, "content-type: %s\r\n", response->content_type);
     plx_buf_add(to, response->headers);
     if (response->status != 204 && response->status != 304)
-        plx_buf_printf(to, "Content-Length: %zu\r\n", response->body.len);
+        plx_buf_printf(to, "content-length: %zu\r\n", response->body.len);
     plx_buf_str(to, "\r\n");
 }
 

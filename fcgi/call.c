@@ -59,6 +59,8 @@ static void respond(plx_http_request *http, const plx_http_response *response)
         plx_peer_answer(p, response);
     }
     bury(c);
+    if (p != NULL)
+        plx_peer_resume(p);
 }
 
 void plx_call_start(plx_peer *p)

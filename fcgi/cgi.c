@@ -296,7 +296,8 @@ int plx_cgi_serve(const char *config_path)
         print(plx_answer_error(500));
         return 1;
     }
-    plx_log_init("pollux-fcgi", config->log_level);
+    /* What is news from a daemon (connected to Redis) would be a line for every request here. */
+    plx_log_init("pollux-fcgi", config->log_level == PLX_INFO ? PLX_WARNING : config->log_level);
     c.loop = ev_loop_new(EVFLAG_AUTO);
     if (c.loop != NULL) {
         status = serve(&c, config);

@@ -62,6 +62,7 @@ static void reset(plx_intake *in)
     in->state = PLX_INTAKE_IDLE;
     in->id = in->refused = 0;
     in->params = in->body = in->staged = 0;
+    in->waiting = false;
     in->pairs = (plx_record_pairs){0};
 }
 
@@ -80,6 +81,10 @@ static enum plx_intake_event on_begin(plx_intake *in, const plx_record *r, plx_b
 
     if (r->content.len != sizeof(FCGI_BeginRequestBody))
         return PLX_INTAKE_BROKEN;
+    if (in->state == PLX_INTAKE_BUSY && r->id == in->id) {
+        in->waiting = true;
+        return PLX_INTAKE_MORE;
+    }
     if (in->state != PLX_INTAKE_IDLE) {
         if (r->id == in->id)
             return PLX_INTAKE_BROKEN;
@@ -176,7 +181,7 @@ static void check_overhead(plx_intake *in)
 
 static int peek(const plx_intake *in, plx_record *r)
 {
-    if (in->next == in->bytes.len)
+    if (in->waiting || in->next == in->bytes.len)
         return PLX_E_BUSY;
     return plx_record_parse(plx_slice_make(in->bytes.data + in->next, in->bytes.len - in->next), r);
 }
@@ -195,10 +200,12 @@ enum plx_intake_event plx_intake_next(plx_intake *in, plx_buf *replies)
             return PLX_INTAKE_MORE;
         }
         event = on_record(in, &r, replies);
-        in->next += r.total;
+        in->next += in->waiting ? 0 : r.total;
         if (in->state != PLX_INTAKE_BUSY)
             check_overhead(in);
     }
+    if (event == PLX_INTAKE_MORE)
+        close_gap(in);
     return event;
 }
 

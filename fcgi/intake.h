@@ -13,9 +13,10 @@
  *     ^                   | abort             | abort             | answered: plx_intake_done
  *     +-------------------+-------------------+-------------------+
  *
- * Multiplexing (a second request on a busy connection) is refused with
+ * Multiplexing (a request with another id on a busy connection) is refused with
  * FCGI_CANT_MPX_CONN, other roles than responder with FCGI_UNKNOWN_ROLE,
- * management records are answered at any time.
+ * management records are answered at any time. A request with the same id waits, unexamined, until
+ * the one before it is answered.
  */
 #ifndef PLX_FCGI_INTAKE_H
 #define PLX_FCGI_INTAKE_H
@@ -48,6 +49,7 @@ typedef struct plx_intake {
     unsigned id;      /* of the request, unless idle */
     unsigned refused; /* 0, or the HTTP status that this request gets: 400, 413, 431 */
     bool keep;        /* FCGI_KEEP_CONN: the connection stays after the answer */
+    bool waiting;     /* busy, and what is next in `bytes` is for afterwards */
 } plx_intake;
 
 /* Allocates nothing; an idle intake holds no memory. */
@@ -66,7 +68,8 @@ enum plx_intake_event plx_intake_next(plx_intake *in, plx_buf *replies);
  * and STDIN of one id, well formed, and nothing else. in->body tells the body's length. */
 void plx_intake_take(plx_intake *in, plx_buf *out);
 
-/* The request was answered (or ended): ready for the next one. */
+/* The request was answered (or ended): ready for the next one. If `waiting` was set, call
+ * plx_intake_next. */
 void plx_intake_done(plx_intake *in);
 
 /* Bytes held now. */

@@ -37,8 +37,11 @@ void plx_peer_free(plx_peer *p)
 
 static void watch(plx_peer *p)
 {
-    /* A peer that does not take our records need not send us more to answer. */
-    int events = (p->unsent <= PLX_PEER_READ_BYTES ? EV_READ : 0) | (p->unsent > 0 ? EV_WRITE : 0);
+    /* A peer that does not take our records need not send us more to answer, nor one whose next
+     * request has to wait. */
+    bool enough = p->unsent > PLX_PEER_READ_BYTES ||
+                  (p->intake.waiting && plx_intake_held(&p->intake) > PLX_PEER_READ_BYTES);
+    int events = (enough ? 0 : EV_READ) | (p->unsent > 0 ? EV_WRITE : 0);
 
     if (p->state == PLX_PEER_DEAD || p->io.events == events)
         return;
@@ -169,6 +172,16 @@ static bool step(plx_peer *p)
     return p->state == PLX_PEER_OPEN;
 }
 
+static void work(plx_peer *p)
+{
+    while (step(p))
+        ;
+    if (p->state == PLX_PEER_DEAD)
+        return;
+    plx_host_count_staged(p);
+    flush(p);
+}
+
 void plx_peer_read(plx_peer *p)
 {
     plx_host *h = p->host;
@@ -184,12 +197,13 @@ void plx_peer_read(plx_peer *p)
         return;
     p->progress_ms = plx_now_ms();
     plx_intake_feed(&p->intake, h->scratch, (size_t)n);
-    while (step(p))
-        ;
-    if (p->state == PLX_PEER_DEAD)
-        return;
-    plx_host_count_staged(p);
-    flush(p);
+    work(p);
+}
+
+void plx_peer_resume(plx_peer *p)
+{
+    if (p->state == PLX_PEER_OPEN && plx_intake_held(&p->intake) > 0)
+        work(p);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)

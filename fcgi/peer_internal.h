@@ -59,6 +59,8 @@ void plx_call_free(plx_call *c);
 
 /* Queues a whole answer to the request that the intake is busy with, and ends that. */
 void plx_peer_answer(plx_peer *p, const plx_http_response *response);
+/* After an answer from outside plx_peer_read: goes on with a request that waited for it. */
+void plx_peer_resume(plx_peer *p);
 /* Closes now. The memory stays until the loop's turn ends. Harmless on a dead one. */
 void plx_peer_lose(plx_peer *p);
 /* Reads what is there, without waiting. */

@@ -180,12 +180,34 @@ static void test_multiplexing_is_refused_while_busy(void **state)
     assert_event(f, PLX_INTAKE_REQUEST);
 }
 
-static void test_second_begin_of_the_same_id_is_broken(void **state)
+static void test_next_request_of_the_same_id_waits(void **state)
 {
     struct fixture *f = *state;
 
     fc_request(&f->bytes, 1, true, "GET", "/", plx_slice_of(""));
+    fc_request(&f->bytes, 1, true, "POST", "/", plx_slice_of("second"));
     assert_event(f, PLX_INTAKE_REQUEST);
+    assert_int_equal(plx_intake_next(&f->in, &f->replies), PLX_INTAKE_MORE);
+    assert_true(f->in.waiting);
+    fc_request(&f->bytes, 1, true, "POST", "/", plx_slice_of("and third"));
+    assert_event(f, PLX_INTAKE_MORE);
+    plx_intake_take(&f->in, &f->request);
+    plx_intake_done(&f->in);
+    assert_int_equal(plx_intake_next(&f->in, &f->replies), PLX_INTAKE_REQUEST);
+    assert_int_equal(f->in.body, 6);
+    plx_buf_fini(&f->request);
+    plx_intake_take(&f->in, &f->request);
+    plx_intake_done(&f->in);
+    assert_int_equal(plx_intake_next(&f->in, &f->replies), PLX_INTAKE_REQUEST);
+    assert_int_equal(f->in.body, 9);
+    assert_int_equal(f->replies.len, 0);
+}
+
+static void test_second_begin_within_a_request_is_broken(void **state)
+{
+    struct fixture *f = *state;
+
+    fc_begin(&f->bytes, 1, FCGI_RESPONDER, 0);
     fc_begin(&f->bytes, 1, FCGI_RESPONDER, 0);
     assert_event(f, PLX_INTAKE_BROKEN);
 }
@@ -495,7 +517,8 @@ int main(void)
         WITH(test_split_anywhere),
         WITH(test_byte_by_byte_with_padding_and_foreign_records),
         WITH(test_multiplexing_is_refused_while_busy),
-        WITH(test_second_begin_of_the_same_id_is_broken),
+        WITH(test_next_request_of_the_same_id_waits),
+        WITH(test_second_begin_within_a_request_is_broken),
         WITH(test_other_roles_are_refused),
         WITH(test_abort_in_the_middle),
         WITH(test_abort_while_busy),

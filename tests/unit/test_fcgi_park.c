@@ -194,6 +194,41 @@ static void test_keep_alive(void **state)
     conn_close(w, &c);
 }
 
+static void test_next_request_waits_for_the_parked_one(void **state)
+{
+    static char big[200000];
+    world *w = *state;
+    struct conn c;
+    plx_buf b;
+
+    world_start(w);
+    park(w, &c, true, "/park");
+    plx_buf_init(&b, 0);
+    fc_request(&b, 1, true, "POST", "/echo", plx_slice_make(big, sizeof big));
+    fc_request(&b, 1, false, "POST", "/echo", plx_slice_of("last"));
+    size_t at = 0;
+    for (int idle = 0; idle < 20;) { /* as much as goes in before it is read from no more */
+        ssize_t n = send(c.fd, b.data + at, b.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += n > 0 ? (size_t)n : 0;
+        idle = n > 0 ? 0 : idle + 1;
+        ev_run(w->loop, EVRUN_NOWAIT);
+    }
+    assert_int_equal(w->handled, 1);
+    expect_service(w);
+    world_release(w);
+    expect_answer(w, &c, 200, "released");
+    while (at < b.len) {
+        ssize_t n = send(c.fd, b.data + at, b.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at += n > 0 ? (size_t)n : 0;
+        ev_run(w->loop, EVRUN_NOWAIT);
+    }
+    expect_answer(w, &c, 200, NULL);
+    expect_answer(w, &c, 200, "POST /echo  192.0.2.7 last");
+    run_until(w, c.eof);
+    plx_buf_fini(&b);
+    conn_close(w, &c);
+}
+
 static void test_head_of_an_answer(void **state)
 {
     world *w = *state;
@@ -204,9 +239,9 @@ static void test_head_of_an_answer(void **state)
     ask(&c, true, "/size?3", plx_slice_of(""));
     run_until(w, answered(&c));
     assert_string_equal(plx_buf_cstr(&c.answer.out), "Status: 200 OK\r\n"
-                                                     "Content-Type: text/plain\r\n"
+                                                     "content-type: text/plain\r\n"
                                                      "x-test: yes\r\n"
-                                                     "Content-Length: 3\r\n\r\nzzz");
+                                                     "content-length: 3\r\n\r\nzzz");
     conn_close(w, &c);
 }
 
@@ -760,6 +795,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(test_parked_and_answered),
         WITH(test_keep_alive),
+        WITH(test_next_request_waits_for_the_parked_one),
         WITH(test_head_of_an_answer),
         WITH(test_refused_requests_leave_the_connection_usable),
         WITH(test_close_while_parked),

@@ -246,12 +246,12 @@ static void test_answer_head(void **state)
                                      .content_type = "application/json",
                                      .headers = plx_slice_of("a: b\r\nc: d\r\n"),
                                      .body = plx_slice_of("12345")},
-                "Status: 200 OK\r\nContent-Type: application/json\r\na: b\r\nc: d\r\n"
-                "Content-Length: 5\r\n\r\n");
-    assert_head(&(plx_http_response){.status = 200}, "Status: 200 OK\r\nContent-Length: 0\r\n\r\n");
+                "Status: 200 OK\r\ncontent-type: application/json\r\na: b\r\nc: d\r\n"
+                "content-length: 5\r\n\r\n");
+    assert_head(&(plx_http_response){.status = 200}, "Status: 200 OK\r\ncontent-length: 0\r\n\r\n");
     assert_head(&(plx_http_response){.status = 204}, "Status: 204 No Content\r\n\r\n");
     assert_head(&(plx_http_response){.status = 418},
-                "Status: 418 Unknown\r\nContent-Length: 0\r\n\r\n");
+                "Status: 418 Unknown\r\ncontent-length: 0\r\n\r\n");
 }
 
 static void test_answer_error(void **state)
