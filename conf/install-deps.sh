@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs and that are not there yet.
 #
-#   conf/install-deps.sh build|run|test
+#   conf/install-deps.sh build|run|test|dev
 #
 # Says what is missing and what it will do before it does it; does nothing, quickly, when nothing is
 # missing. The list is conf/packages.apt.
@@ -15,7 +15,8 @@ case $purpose in
     build) wanted='build' ;;
     run) wanted='build run' ;;
     test) wanted='build run test' ;;
-    *) echo "usage: $0 build|run|test" >&2; exit 2 ;;
+    dev) wanted='build dev' ;;
+    *) echo "usage: $0 build|run|test|dev" >&2; exit 2 ;;
 esac
 
 say() { echo "deps: $*" >&2; }

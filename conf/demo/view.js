@@ -37,12 +37,21 @@ export function duration(ms) {
   return m < 90 ? `${m} minutes` : `${Math.round(m / 60)} hours`;
 }
 
+const entries = new WeakMap(); // a message's element -> its entry
+
+/** Whether a message continues the one above it, and so needs no heading of its own. */
+function group(item) {
+  const entry = entries.get(item);
+  const above = entries.get(item.previousElementSibling);
+  const follows = entry && above && above.name === entry.name && above.mine === entry.mine && entry.at - above.at < TOGETHER_MS;
+  item.classList.toggle("follows", Boolean(follows));
+}
+
 /** The messages. Entries are objects {id, name, text, mine, state, reason} with their element. */
 export class Log {
   constructor(onRetry) {
     this.onRetry = onRetry;
     this.list = $("log");
-    this.last = null; // for grouping: {name, mine, at}
     this.list.addEventListener("scroll", () => {
       if (this.atEnd) $("newer").hidden = true;
     });
@@ -62,27 +71,29 @@ export class Log {
     $("newer").hidden = true;
   }
 
-  append(node, mine) {
+  /** Own messages that are still under way stay below what arrives meanwhile: so the order on the
+      screen is the room's, the same for everybody. */
+  append(item, mine) {
     const follow = mine || this.atEnd;
-    this.list.append(node);
+    this.list.insertBefore(item, mine ? null : this.list.querySelector(".message.waiting"));
     while (this.list.childElementCount > KEPT) this.list.firstElementChild.remove();
+    group(item);
+    if (item.nextElementSibling) group(item.nextElementSibling);
     $("empty").hidden = true;
     if (follow) this.toEnd();
     else $("newer").hidden = false;
   }
 
   add(entry) {
-    const now = new Date();
+    entry.at = new Date();
     const item = element("li", `message${entry.mine ? " mine" : ""}`);
-    const l = this.last;
-    if (l && l.name === entry.name && l.mine === entry.mine && now - l.at < TOGETHER_MS) item.classList.add("follows");
     const avatar = element("span", `avatar a${colourOf(entry.name)}`, initialOf(entry.name));
     avatar.setAttribute("aria-hidden", "true");
     const body = element("div", "body");
     const who = element("p", "who");
     const name = element("bdi", "", entry.mine ? "You" : entry.name);
     name.title = entry.name;
-    who.append(name, time(now));
+    who.append(name, time(entry.at));
     const text = element("p", "text", entry.text);
     text.dir = "auto";
     entry.delivery = element("p", "delivery");
@@ -90,7 +101,7 @@ export class Log {
     if (entry.mine) body.append(entry.delivery);
     item.append(avatar, body);
     entry.element = item;
-    this.last = { name: entry.name, mine: entry.mine, at: now };
+    entries.set(item, entry);
     this.append(item, entry.mine);
     if (entry.mine) this.showState(entry);
   }
@@ -120,7 +131,6 @@ export class Log {
   note(text, kind = "") {
     const item = element("li", `note ${kind}`);
     item.append(element("span", "", text));
-    this.last = null;
     this.append(item, false);
   }
 }
