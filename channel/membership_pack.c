@@ -90,7 +90,7 @@ plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_pos
     if (assigns.len > 0)
         m->assigns = plx_slice_make(plx_slice_dup(assigns), assigns.len);
     m->state = PLX_JOINED;
-    m->accepted = m->opened = true;
+    m->accepted = m->opened = m->shown = true;
     m->start = *start;
     m->slot = slot;
     plx_list_push(&s->memberships, &m->node);

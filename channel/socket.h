@@ -64,6 +64,7 @@ struct plx_membership {
     unsigned refs;
     bool accepted; /* by the backend: terminate is due at the end */
     bool opened;   /* ops->open was called: ops->closed is due */
+    bool shown;    /* the message that opens it was emitted */
     bool over;     /* its last message was emitted */
     bool held;     /* plx_membership_hold */
     bool gone;     /* ops->closed was called, or never will be */

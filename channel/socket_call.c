@@ -117,8 +117,10 @@ static void emit(plx_call *call, unsigned after, const plx_note *note)
     plx_socket_emit(call->m->socket, &out);
     if (barriers != room)
         free(barriers);
-    if (note->opens)
+    if (note->opens) {
+        note->of->shown = true;
         note->of->replaces = NULL;
+    }
     if (note->ends) {
         note->of->over = true;
         call->m->socket->reap = true;

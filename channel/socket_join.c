@@ -169,7 +169,6 @@ static void lost_while_opening(plx_membership *m)
     plx_call *call = m->core->open;
 
     plx_membership_end(m, PLX_END_CRASHED);
-    m->caused = 0; /* nothing is delivered to it any more: nothing may wait for that */
     plx_join_refuse(call, UNAVAILABLE);
 }
 

@@ -125,17 +125,19 @@ int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_paylo
 
 /* ---- broadcasts ---- */
 
-/* The membership through which this socket will see a broadcast on the topic, or NULL. While a new
- * membership is not open yet, the one that it replaces is still being delivered. */
-static plx_membership *watcher(plx_socket *s, plx_slice topic)
+/* The membership through which this socket will see a call's broadcast on the topic, or NULL. It
+ * must have been opened by the time that somebody waits for it: what the call's own membership says
+ * comes after its join's reply, but what others say may not. While a new membership is not open,
+ * the one that it replaces is still being delivered. */
+static plx_membership *watcher(const plx_call *call, plx_slice topic)
 {
-    plx_membership *m = plx_socket_find(s, topic);
+    plx_membership *m = plx_socket_find(call->m->socket, topic);
 
-    if (!m || m->state == PLX_JOINED)
+    if (!m || (m == call->m && m->state == PLX_JOINED))
         return m;
     if (m->replaces)
         return m->replaces;
-    return m->state == PLX_OPENING ? m : NULL;
+    return m->shown ? m : NULL;
 }
 
 static plx_broadcast *broadcast_new(plx_call *call, size_t bytes)
@@ -247,7 +249,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     if (to_others)
         p.from = s->session;
     b = broadcast_new(call, BROADCAST_COST + topic.len + event.len + payload.bytes.len);
-    if (!to_others && !s->closing && (b->target = watcher(s, topic)))
+    if (!to_others && !s->closing && (b->target = watcher(call, topic)))
         b->target->refs++;
     plx_topic_publish(s->store, &p, published, b);
     return 0;
