@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-void *plx_alloc(size_t size);               /* uninitialised; size 0 gives a unique pointer */
+void *plx_alloc(size_t size);                /* uninitialised; size 0 gives a unique pointer */
 void *plx_alloc_zero(size_t n, size_t size); /* zeroed array; overflow of n * size aborts */
 void *plx_realloc(void *p, size_t size);
 char *plx_strdup(const char *s);

@@ -17,7 +17,7 @@ typedef struct plx_buf {
     bool failed; /* an append did not fit */
 } plx_buf;
 
-/* Prepares an empty buffer that may grow to max bytes (0: no bound but size_t). Allocates nothing. */
+/* Prepares an empty buffer that may grow to max bytes (0: only size_t bounds it). No allocation. */
 void plx_buf_init(plx_buf *b, size_t max);
 /* Frees the memory; the buffer is empty and usable again with the same bound. */
 void plx_buf_fini(plx_buf *b);

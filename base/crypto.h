@@ -22,7 +22,7 @@ void plx_pbkdf2(enum plx_digest d, plx_slice password, plx_slice salt, unsigned 
 void plx_random(void *out, size_t len);
 /* Uniform in [0, bound), bound > 0. */
 uint32_t plx_random_below(uint32_t bound);
-/* Random text of n characters out of A-Z a-z 0-9 - _ (6 bits each), NUL-terminated: out has n + 1. */
+/* Random text of n characters of A-Z a-z 0-9 - _ (6 bits each), NUL-terminated: out has n + 1. */
 void plx_random_id(char *out, size_t n);
 /* Equality in time that depends on the lengths only. */
 bool plx_equal_secret(plx_slice a, plx_slice b);

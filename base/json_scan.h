@@ -42,9 +42,9 @@ int plx_json_check(plx_slice text, plx_json_value *out);
 int plx_json_cut_array(plx_slice text, plx_json_value *out, size_t max, size_t *count);
 
 /* Validates a whole text that must be an object; out[i] becomes the value of the member names[i]
- * (NUL-terminated; compared after unescaping), PLX_JSON_NONE where it is absent. Of duplicate members
- * the last wins. PLX_E_INVALID when it is no valid JSON or no object; what out[] then holds means
- * nothing. */
+ * (NUL-terminated; compared after unescaping), PLX_JSON_NONE where it is absent. Of duplicate
+ * members the last wins. PLX_E_INVALID when it is no valid JSON or no object; what out[] then holds
+ * means nothing. */
 int plx_json_cut_object(plx_slice text, const char *const *names, plx_json_value *out,
                         size_t count);
 

@@ -21,8 +21,8 @@ void *plx_map_get(const plx_map *m, plx_slice key);
 void *plx_map_put(plx_map *m, plx_slice key, void *value);
 /* Removes and returns the value, or NULL. */
 void *plx_map_remove(plx_map *m, plx_slice key);
-/* Walks all values: start with *cursor = 0; returns NULL at the end. The map may lose the entry just
- * returned during the walk, but must not grow. */
+/* Walks all values: start with *cursor = 0; returns NULL at the end. The map may lose the entry
+ * just returned during the walk, but must not grow. */
 void *plx_map_next(const plx_map *m, size_t *cursor);
 
 #endif

@@ -1,4 +1,4 @@
-/* UTF-8 validation, whole or in pieces (RFC 3629: no surrogates, no overlongs, at most U+10FFFF). */
+/* UTF-8 validation, whole or in pieces (RFC 3629: no surrogate, no overlong, at most U+10FFFF). */
 #ifndef PLX_BASE_UTF8_H
 #define PLX_BASE_UTF8_H
 
@@ -7,7 +7,7 @@
 
 /* State between pieces of one text; all zero at its start. */
 typedef struct plx_utf8 {
-    uint8_t need;     /* continuation bytes still to come */
+    uint8_t need;      /* continuation bytes still to come */
     uint8_t low, high; /* range allowed for the next one */
 } plx_utf8;
 

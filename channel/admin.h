@@ -14,17 +14,18 @@
 typedef void plx_admin_cb(void *arg, unsigned status, plx_slice json);
 
 /* body: {"topic","event","payload" | "payload_base64","key"?} or an array of them (at most 1,000,
- * in order; one failing does not stop the others: its place in the answer holds its error object and
- * the status is 207). 200 with {"position":"<epoch>:<offset>"} or an array of such. 400 invalid_json,
- * 422 with a code for what is wrong in it, 404 unknown_topic (no socket section routes it), 503
- * unavailable (Redis away: safe to repeat with a key). The callback may come before the return. */
+ * in order; one failing does not stop the others: its place in the answer holds its error object
+ * and the status is 207). 200 with {"position":"<epoch>:<offset>"} or an array of such. 400
+ * invalid_json, 422 with a code for what is wrong in it, 404 unknown_topic (no socket section
+ * routes it), 503 unavailable (Redis away: safe to repeat with a key). The callback may come before
+ * the return. */
 void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
 /* body: {"id":"..."} -> {"sockets":n}. */
 void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
-/* {"status":"ok","redis":"up","worker":...} 200, or 503 with what is wrong: proves a round trip of a
- * message through Redis pub/sub back to this worker, not only a PING. */
+/* {"status":"ok","redis":"up","worker":...} 200, or 503 with what is wrong: proves a round trip of
+ * a message through Redis pub/sub back to this worker, not only a PING. */
 void plx_admin_health(plx_store *s, plx_admin_cb *cb, void *arg);
 
 /* Whether a key is one of the configured ones, in constant time for each. */

@@ -2,9 +2,8 @@
  *
  * A backend decides what happens on a topic: who may join, what a client's push
  * does. `relay` and `echo` are built in and use nothing but this header; a shared
- * object named in the configuration (backend = "module", path = "...") exports
- *
- *     const plx_backend *pollux_backend(void);
+ * object named in the configuration (backend = "module", path = "...") exports the
+ * function pollux_backend (at the end of this page).
  *
  * Callbacks run on the worker's event loop and must not block. Each callback that
  * gets a plx_call answers it exactly once with one of the plx_call_* functions,
@@ -35,8 +34,7 @@ typedef struct plx_payload {
     plx_slice bytes;
 } plx_payload;
 
-#define PLX_JSON_PAYLOAD(text)                                                                     \
-    ((plx_payload){PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
+#define PLX_JSON_PAYLOAD(text) ((plx_payload){PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
 
 typedef struct plx_channel plx_channel; /* one socket's membership of one topic */
 typedef struct plx_call plx_call;       /* one join or push that waits for its answer */
@@ -58,8 +56,8 @@ typedef struct plx_backend {
     int (*open)(const char *pattern, const char *settings, void **state, const char **error);
     void (*close)(void *state);
 
-    /* Phoenix's join/3. plx_call_ok joins with that response, plx_call_error refuses. NULL: everybody
-     * may join, response {}. */
+    /* Phoenix's join/3. plx_call_ok joins with that response, plx_call_error refuses. NULL:
+     * everybody may join, response {}. */
     void (*join)(void *state, plx_channel *ch, plx_call *call, plx_payload payload);
     /* Phoenix's handle_in/3. NULL: no reply. */
     void (*handle_in)(void *state, plx_channel *ch, plx_call *call, plx_slice event,
@@ -81,11 +79,11 @@ plx_slice plx_channel_assigns(const plx_channel *ch);   /* {} at first */
 int plx_channel_assign(plx_channel *ch, plx_slice json_object);
 
 /* Verbs, carried out in the order of the calls while `call` is open; a reply follows the broadcasts
- * that were caused before it (Phoenix: push/3, broadcast/3, broadcast_from/3). A push made by a join
- * goes out after the join's reply, and not at all when it is refused. 0, PLX_E_INVALID (not JSON,
- * empty topic), or PLX_E_TOOBIG (a name over 1,024 bytes, a payload larger than what a client may
- * send, or over 4,096 broadcasts in one call). A broadcast that then fails in Redis turns the call's
- * answer into an error reply {"reason":"unavailable"}. */
+ * that were caused before it (Phoenix: push/3, broadcast/3, broadcast_from/3). A push made by a
+ * join goes out after the join's reply, and not at all when it is refused. 0, PLX_E_INVALID (not
+ * JSON, empty topic), or PLX_E_TOOBIG (a name over 1,024 bytes, a payload larger than what a client
+ * may send, or over 4,096 broadcasts in one call). A broadcast that then fails in Redis turns the
+ * call's answer into an error reply {"reason":"unavailable"}. */
 int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload);
 int plx_channel_broadcast(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload);
 int plx_channel_broadcast_from(plx_channel *ch, plx_call *call, plx_slice event,
@@ -94,15 +92,19 @@ int plx_channel_broadcast_to(plx_channel *ch, plx_call *call, plx_slice topic, p
                              plx_payload payload);
 
 /* The answers. */
-void plx_call_ok(plx_call *call, plx_payload response);    /* {:ok, ..} / {:reply, {:ok, ..}} */
-void plx_call_error(plx_call *call, plx_payload response); /* {:error, ..} / {:reply, {:error, ..}} */
+void plx_call_ok(plx_call *call, plx_payload response);    /* {:ok, ..}, also as a reply */
+void plx_call_error(plx_call *call, plx_payload response); /* {:error, ..}, also as a reply */
 void plx_call_noreply(plx_call *call);                     /* {:noreply, ..}; of a join: ok {} */
 /* {:stop, reason}: the channel ends with phx_close. response: NULL, or an ok reply before it. */
 void plx_call_stop(plx_call *call, const plx_payload *response);
-/* The channel process raised: phx_error; of a join: error reply "join crashed". why: for the log. */
+/* The channel process raised: phx_error; of a join: reply "join crashed". why: for the log. */
 void plx_call_crash(plx_call *call, const char *why);
 
 /* The same for every repetition of this message after a crash: "<session>:<entry>:<index>". */
 plx_slice plx_call_message_id(const plx_call *call);
+
+/* What a module exports; called once, when the module is loaded. What it returns stays valid for as
+ * long as the module is loaded; NULL refuses to start. */
+const plx_backend *pollux_backend(void);
 
 #endif

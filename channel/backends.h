@@ -20,8 +20,8 @@ typedef struct plx_channels {
 } plx_channels;
 
 /* Opens every backend of every socket section: *out is an array of config->socket_count. On failure
- * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol, another
- * ABI version, its own refusal). */
+ * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol,
+ * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
 void plx_channels_close(plx_channels *channels, size_t count);
 

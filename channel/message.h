@@ -9,8 +9,8 @@
 /* Longest topic, event or ref that is accepted, in bytes. */
 #define PLX_NAME_MAX 1024
 
-/* A ref, join_ref or topic as the client sent it: a string, null, or any other JSON value, echoed as
- * it came. Strings are kept unescaped, so that a V2 binary "1" equals a JSON "1"; from a binary
+/* A ref, join_ref or topic as the client sent it: a string, null, or any other JSON value, echoed
+ * as it came. Strings are kept unescaped, so that a V2 binary "1" equals a JSON "1"; from a binary
  * frame they need not be UTF-8. */
 enum plx_term_kind { PLX_TERM_NULL, PLX_TERM_STRING, PLX_TERM_JSON };
 typedef struct plx_term {
@@ -51,11 +51,11 @@ typedef struct plx_out {
     plx_slice event;  /* PUSH */
     plx_slice status; /* REPLY: "ok" | "error" */
     plx_payload payload;
-    /* The transport lets it out only when it has delivered each of these topics to this socket up to
-     * the offset (promise 4). */
+    /* The transport lets it out only when it has delivered each of these topics to this socket up
+     * to the offset (promise 4). */
     const plx_out_barrier *barriers;
     size_t barrier_count;
-    struct plx_membership *membership; /* the one it belongs to, or NULL (unmatched topic, heartbeat) */
+    struct plx_membership *membership; /* its membership; NULL: unmatched topic, heartbeat */
     bool opens; /* the join reply that opens membership: no event of it goes out before */
     bool ends;  /* the message with which membership ends: nothing of it goes out after */
 } plx_out;

@@ -17,7 +17,7 @@ typedef struct plx_connect {
     const plx_http_request *request;
     const plx_pair *path_vars; /* of "/socket/:room" */
     size_t path_var_count;
-    plx_slice auth_token; /* phoenix.js authToken as the transport carried it, decoded; may be empty */
+    plx_slice auth_token; /* phoenix.js authToken as it was carried, decoded; may be empty */
     /* Query pairs that are not connect parameters (the session token). */
     bool (*skip)(void *arg, size_t index, plx_slice name, plx_slice value);
     void *skip_arg;

@@ -1,7 +1,7 @@
 /* The long-poll transport over an abstract HTTP request: sessions in Redis, any worker.
  *
  *   GET without token   lp_connect  -> plx_session_create -> 410 and a token
- *   GET with token      lp_poll     -> plx_session_poll, feeds; parked; answered with the next token
+ *   GET with token      lp_poll     -> plx_session_poll, feeds; parked; answered with a new token
  *   POST with token     lp_post     -> plx_session_post; lp_work runs the channel core over the
  *                                      session's record and commits
  *
@@ -16,8 +16,8 @@
 
 typedef struct plx_longpoll plx_longpoll;
 
-/* One per worker; free it before the store is closed. Takes the store's mailbox and sweep for itself. Borrows everything until freed.
- * channels: an array parallel to config->sockets. */
+/* One per worker; free it before the store is closed. Takes the store's mailbox and sweep for
+ * itself. Borrows everything until freed. channels: an array parallel to config->sockets. */
 plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
                                const plx_channels *channels);
 
@@ -25,8 +25,8 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
  * taken and will be answered (perhaps before the return), or dropped when its `gone` is called. */
 bool plx_longpoll_handle(plx_longpoll *lp, plx_http_request *r);
 
-/* A worker's planned stop: parked polls are answered 204 with the same token now, new polls at once;
- * POSTs under way are finished. `done` is called when nothing is left. */
+/* A worker's planned stop: parked polls are answered 204 with the same token now, new polls at
+ * once; POSTs under way are finished. `done` is called when nothing is left. */
 void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg);
 
 /* Requests that are held now: parked polls, waiting POSTs and connects. */

@@ -27,9 +27,9 @@ struct plx_longpoll {
     plx_session_sweep sweep;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
-    plx_map *poll_by_key;  /* "<sid>:<generation>" -> plx_lp_poll */
-    plx_list dirty;        /* polls that got something this loop turn */
-    ev_prepare flush;      /* answers them once, before the loop waits */
+    plx_map *poll_by_key;                   /* "<sid>:<generation>" -> plx_lp_poll */
+    plx_list dirty;                         /* polls that got something this loop turn */
+    ev_prepare flush;                       /* answers them once, before the loop waits */
     uint64_t generation;
     uint64_t skipped_binary; /* events that can't reach a long-poll client */
     bool draining;

@@ -25,12 +25,12 @@
 typedef struct plx_lp_topic {
     plx_list node;
     uint32_t slot;
-    bool open;  /* its opening was delivered */
-    bool ended; /* its end was delivered */
-    bool lost;  /* nothing more can come from its log */
-    uint64_t delivered;   /* cursor: events up to here are covered */
-    uint64_t seen;        /* `events` holds everything up to here that is for this socket */
-    plx_event **events;   /* owned references, in order; [head, count) are to be delivered */
+    bool open;          /* its opening was delivered */
+    bool ended;         /* its end was delivered */
+    bool lost;          /* nothing more can come from its log */
+    uint64_t delivered; /* cursor: events up to here are covered */
+    uint64_t seen;      /* `events` holds everything up to here that is for this socket */
+    plx_event **events; /* owned references, in order; [head, count) are to be delivered */
     size_t head, count, capacity;
     size_t bytes; /* of the payloads waiting */
 } plx_lp_topic;
@@ -72,8 +72,8 @@ void plx_lp_merge_fini(plx_lp_merge *m); /* frees entries; topics are their owne
 
 plx_lp_topic *plx_lp_merge_topic(plx_lp_merge *m, uint32_t slot);
 
-/* Moves what can be delivered now into out, as elements of a JSON array separated by commas. Returns
- * how many; 0 changes nothing but cursors over events that are not for this socket. */
+/* Moves what can be delivered now into out, as elements of a JSON array separated by commas.
+ * Returns how many; 0 changes nothing but cursors over events that are not for this socket. */
 size_t plx_lp_merge_run(plx_lp_merge *m, plx_buf *out);
 
 /* The cursor after the last run: replaces the marks of *c. */

@@ -29,8 +29,8 @@ struct lp_poll {
     uint64_t generation, arrived_ms;
     char key[PLX_SID_LEN + 24];
     enum poll_state state;
-    bool opened;    /* plx_session_poll succeeded */
-    bool calling;   /* a store call is under way */
+    bool opened;  /* plx_session_poll succeeded */
+    bool calling; /* a store call is under way */
     bool look_again, window_over, full;
     unsigned unsettled;
     unsigned reports; /* store calls of poll_topic.reporting */

@@ -42,7 +42,7 @@ uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t st
 /* Appends the token. 0 or PLX_E_TOOBIG. */
 int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c, plx_buf *out);
 
-/* Whether the text has the outer form of a token, genuine or not: version byte, alphabet, length. */
+/* Whether the text has the outer form of a token, genuine or not (version, alphabet, length). */
 bool plx_lp_token_form(plx_slice text);
 
 /* Checks and reads. previous: the secret before a rotation, or empty. PLX_E_INVALID: not of our

@@ -6,8 +6,8 @@
 #include "base/pair.h"
 #include "base/pair.h"
 
-/* Percent-decodes ('+' is a space); a broken "%zz" stays as it is (recorded). PLX_E_INVALID when the
- * result is not UTF-8, PLX_E_TOOBIG when out is full; out is then as it was. */
+/* Percent-decodes ('+' is a space); a broken "%zz" stays as it is (recorded). PLX_E_INVALID when
+ * the result is not UTF-8, PLX_E_TOOBIG when out is full; out is then as it was. */
 int plx_query_decode(plx_slice text, plx_buf *out);
 
 /* Walks the raw pairs: *rest = the query at first. False at the end. */
@@ -17,8 +17,8 @@ bool plx_query_next(plx_slice *rest, plx_slice *name, plx_slice *value);
  * skip: returns true for raw pairs that are left out (may be NULL). extra: further name/value pairs
  * (already decoded), which win. At most 1,000 pairs, depth 16, 64 KB (PLX_E_TOOBIG); PLX_E_INVALID
  * for what is not UTF-8 after decoding. */
-int plx_query_json(plx_slice query, bool (*skip)(void *arg, size_t index, plx_slice name,
-                                                  plx_slice value),
+int plx_query_json(plx_slice query,
+                   bool (*skip)(void *arg, size_t index, plx_slice name, plx_slice value),
                    void *arg, const plx_pair *extra, size_t extra_count, plx_buf *json);
 
 #endif

@@ -17,20 +17,20 @@ enum plx_vsn { PLX_V1 = 1, PLX_V2 = 2 };
 int plx_vsn_parse(plx_slice text, enum plx_vsn *out);
 
 /* Decodes one message. binary: it came as a binary frame (V2: kind 0; V1: the opcode is ignored).
- * Slices of *out point into bytes or scratch (unescaped names; cleared first). PLX_E_INVALID when it
- * is no message: bad JSON, wrong shape, truncated or unknown binary, names over PLX_NAME_MAX. */
+ * Slices of *out point into bytes or scratch (unescaped names; cleared first). PLX_E_INVALID when
+ * it is no message: bad JSON, wrong shape, truncated or unknown binary, names over PLX_NAME_MAX. */
 int plx_decode(enum plx_vsn vsn, bool binary, plx_slice bytes, plx_buf *scratch, plx_message *out);
 
 /* Encodes a message for one socket, appending to `to`; *binary says which frame it is. With
  * allow_binary false (long-poll, V1) a binary reply becomes the text reply error
  * {"reason":"binary"}, and a binary push returns PLX_E_DENIED with nothing appended (skip it and
- * count it). PLX_E_TOOBIG when `to` is full, or a field does not fit a binary header (255 bytes). */
+ * count it). PLX_E_TOOBIG when `to` is full, or a field is over 255 bytes (binary header). */
 int plx_encode(enum plx_vsn vsn, bool allow_binary, const plx_out *out, plx_buf *to, bool *binary);
 
-/* Appends a broadcast; *binary says which frame it is. PLX_E_DENIED when it can't reach this kind of
- * socket (binary on V1 or long-poll, or names too long for a binary header), PLX_E_TOOBIG when `to`
- * is full; nothing is appended then. with_position: the topic has history, ref is the position (see
- * Recovery). */
+/* Appends a broadcast; *binary says which frame it is. PLX_E_DENIED when it can't reach this kind
+ * of socket (binary on V1 or long-poll, or names too long for a binary header), PLX_E_TOOBIG when
+ * `to` is full; nothing is appended then. with_position: the topic has history, ref is the position
+ * (see Recovery). */
 int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position,
                          const plx_event *e, plx_buf *to, bool *binary);
 

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MAX_BYTES (1 << 20)
+#define MAX_BYTES     (1 << 20)
 #define MAX_CUT_BYTES 2048 /* past this, only the whole */
 
 static char current[4200];

@@ -84,7 +84,7 @@ static void single(void **state)
     assert_false(c.all_refs);
 }
 
-/* Cut anywhere, a batch never yields a message that was not sent, and what is usable stays usable. */
+/* Cut anywhere, a batch never yields a message that was not sent; what is usable stays usable. */
 static void every_cut(void **state)
 {
     (void)state;
@@ -104,8 +104,9 @@ static void every_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(content_types), cmocka_unit_test(lines),  cmocka_unit_test(binary_lines),
-        cmocka_unit_test(single),        cmocka_unit_test(every_cut),
+        cmocka_unit_test(content_types), cmocka_unit_test(lines),
+        cmocka_unit_test(binary_lines),  cmocka_unit_test(single),
+        cmocka_unit_test(every_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,11 @@ static void outer_form(void **state)
 {
     (void)state;
     static const char *not_ours[] = {
-        "", "garbage", "A", "AQ", "SFMyNTY.g2gDYQFuBgBkZWxheQBiAAFRgA.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "",
+        "garbage",
+        "A",
+        "AQ",
+        "SFMyNTY.g2gDYQFuBgBkZWxheQBiAAFRgA.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "eyJhbGciOiJIUzI1NiJ9aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC",
     };
