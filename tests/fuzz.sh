@@ -10,11 +10,12 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- $(ls tests/fuzz/fuzz_*.c | sed 's|.*/fuzz_||; s|\.c$||')
+[ $# -gt 0 ] || set -- tests/fuzz/fuzz_*.c
 
 mkdir -p build/fuzz/crash
 failed=0
 for target; do
+    target=${target#tests/fuzz/fuzz_} target=${target%.c}
     program=build/fuzz/fuzz/$target
     [ -x "$program" ] || { echo "fuzz: there is no target $target" >&2; exit 2; }
     mkdir -p "build/fuzz/corpus/$target"

@@ -42,18 +42,18 @@ END
 # The installed program loads it: a join is answered by the module.
 "$to/usr/bin/pollux" dev --config "$work/pollux.conf" --state "$work/state" >"$work/ready" &
 dev=$!
-trap 'kill $dev 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap '{ kill $dev && wait $dev; } 2>/dev/null || true; rm -rf "$work"' EXIT
 while [ ! -s "$work/ready" ]; do
     kill -0 $dev || { say "pollux dev ended"; exit 1; }
     sleep 0.1
 done
-poll=$(sed 's/^ready //' "$work/ready")socket/longpoll?vsn=2.0.0
+poll="$(sed 's/^ready //' "$work/ready")socket/longpoll?vsn=2.0.0"
 answer=$(curl -sS "$poll")
-poll=$poll\&token=$(sed 's/.*"token":"\([^"]*\)".*/\1/' <<<"$answer")
+poll="$poll&token=$(sed 's/.*"token":"\([^"]*\)".*/\1/' <<<"$answer")"
 curl -sS -d '["1","1","room:a","phx_join",{}]' "$poll"
 answer=$(curl -sS "$poll")
 case $answer in
-*'{"hello":"there"}'*) ;;
+*'{\"hello\":\"there\"}'*) ;;
 *) say "the module did not answer the join: $answer"; exit 1 ;;
 esac
 kill $dev

@@ -19,9 +19,10 @@ while IFS=: read -r file _ line; do
     [ "${rank[$to]}" -le "${rank[$from]}" ] || say "$file looks upward: $line"
 done < <(grep -nE '^#include "[a-z]+/' {base,store,channel,transport,fcgi}/*.[ch] channel/cli/*.[ch])
 
+read -ra cflags < <(pkg-config --cflags hiredis json-c libcrypto zlib)
 for h in {base,store,channel,transport,fcgi}/*.h channel/cli/*.h; do
     echo "#include \"$h\"" | "${CC:-cc}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -I. \
-        $(pkg-config --cflags hiredis json-c libcrypto zlib) -fsyntax-only -x c - || say "$h does not compile alone"
+        "${cflags[@]}" -fsyntax-only -x c - || say "$h does not compile alone"
 done
 
 while read -r lines file; do
@@ -30,10 +31,16 @@ done < <(git ls-files '*.c' '*.h' | xargs wc -l)
 
 if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
     while read -r file; do
-        clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || say "$file is not formatted: make format"
-    done < <(git ls-files '*.c' '*.h')
+        say "$file is not formatted: make format"
+    done < <(git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>&1 | sed -n 's/^\([^ :]*\):[0-9].*error.*/\1/p' | sort -u)
 else
     echo "lint: there is no clang-format 14, so the format is not looked at" >&2
+fi
+
+if command -v shellcheck >/dev/null; then
+    git ls-files '*.sh' .ci/run | xargs shellcheck -S warning || say "shellcheck is not content"
+else
+    echo "lint: there is no shellcheck, so shell scripts are not looked at" >&2
 fi
 
 exit $bad

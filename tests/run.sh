@@ -97,6 +97,7 @@ suites_of() {
     if [ -n "${!var:-}" ]; then
         echo "${!var}"
     else
+        # shellcheck disable=SC2046
         # The longest first, so that the end is not one suite alone.
         echo unit careful outage replay badinput phoenixjs longpoll fcgi \
             $(ls tests/*/*.test.mjs | sed 's|.*/||; s/\.test\.mjs$//' |
