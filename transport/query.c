@@ -65,7 +65,8 @@ int plx_query_decode(plx_slice text, plx_buf *out)
             return PLX_E_TOOBIG;
         }
     }
-    if (!plx_utf8_valid(plx_slice_make(out->data + before, out->len - before))) {
+    if (out->len > before &&
+        !plx_utf8_valid(plx_slice_make(out->data + before, out->len - before))) {
         out->len = before;
         return PLX_E_INVALID;
     }
