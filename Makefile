@@ -125,10 +125,12 @@ fuzzers: $(FUZZERS)
 
 # ---- trying it, and what that needs ----
 
-# What is missing is installed before a second make looks for the libraries.
+# What is missing is installed before a second make looks for the libraries. Only the line "ready URL"
+# goes to stdout.
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to choose the port)
 	@conf/install-deps.sh run
-	@$(MAKE) --no-print-directory all deps-demo
+	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
 deps: ## install the Debian packages that building, running and testing need
@@ -137,8 +139,9 @@ deps: ## install the Debian packages that building, running and testing need
 deps-dev:
 	@conf/install-deps.sh dev
 
-deps-demo: conf/demo/node_modules/.package-lock.json
+deps-demo: conf/demo/node_modules/.package-lock.json; @:
 deps-node: deps-demo tests/node_modules/.package-lock.json ## install what comes from npm, pinned
+	@:
 
 # npm writes the hidden file last; it is older than the lock file when that has changed since.
 %/node_modules/.package-lock.json: %/package-lock.json
@@ -174,14 +177,14 @@ format: deps-dev ## bring every tracked .c and .h file into the house's format
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 fuzz: deps-dev ## fuzz with clang (TARGET=json_scan for one, SECONDS=60 for each)
-	@$(MAKE) --no-print-directory FUZZ=1 fuzzers
+	@$(MAKE) --no-print-directory $(PARALLEL) FUZZ=1 fuzzers
 	@tests/fuzz.sh "$(or $(SECONDS),60)" $(TARGET)
 
 bench: all deps-node ## measure: memory, latency (TARGET=name for one)
 	@tests/bench.sh $(B) $(TARGET)
 
 coverage: deps ## which lines the tests run, by file (SUITES="unit fcgi" for some)
-	@$(MAKE) --no-print-directory COV=1 all units fuzzers deps-node
+	@$(MAKE) --no-print-directory $(PARALLEL) COV=1 all units fuzzers deps-node
 	@tests/coverage.sh build/coverage $(SUITES)
 
 # ---- installing ----
