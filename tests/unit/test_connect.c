@@ -1,0 +1,269 @@
+/* Who may open a socket: every step's refusal, their order, and what the socket is given. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "tests/unit/vectors.h"
+#include "transport/connect.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+/* What the callback was given, copied. */
+static struct {
+    unsigned calls;
+    int err;
+    enum plx_vsn vsn;
+    char params[4096], claims[1024], id[1100];
+} got;
+
+static void on_connect(void *arg, int err, const plx_connected *c)
+{
+    assert_ptr_equal(arg, &got);
+    got.calls++;
+    got.err = err;
+    assert_int_equal(err == 0, c != NULL);
+    if (!c)
+        return;
+    got.vsn = c->vsn;
+    snprintf(got.params, sizeof got.params, "%.*s", (int)c->params.len, c->params.data);
+    snprintf(got.claims, sizeof got.claims, "%.*s", (int)c->claims.len, c->claims.data);
+    snprintf(got.id, sizeof got.id, "%.*s", (int)c->id.len, c->id.data);
+}
+
+static const char *origin_header;
+
+static bool header(const plx_http_request *r, const char *name, plx_slice *value)
+{
+    (void)r;
+    if (strcmp(name, "host") == 0) {
+        *value = plx_slice_of("example.com");
+        return true;
+    }
+    *value = plx_slice_of(origin_header);
+    return strcmp(name, "origin") == 0 && origin_header;
+}
+
+static char *same[] = {"same"}, *any[] = {"any"};
+static plx_config config;
+static plx_socket_config section;
+
+static int setup(void **state)
+{
+    (void)state;
+    plx_log_init("test", PLX_ERROR);
+    memset(&got, 0, sizeof got);
+    origin_header = NULL;
+    section = (plx_socket_config){.path = "/socket", .check_origin = {any, 1}};
+    section.auth.param = "token";
+    section.auth.claim = "user_id";
+    return 0;
+}
+
+static bool skip_session_token(void *arg, size_t index, plx_slice name, plx_slice value)
+{
+    (void)index;
+    (void)value;
+    return arg && plx_slice_is(name, "token");
+}
+
+static int connect_with(const char *query, const char *auth_token, const plx_pair *vars,
+                        size_t var_count, bool skip)
+{
+    plx_http_request r = {.method = PLX_LIT("GET"),
+                          .path = PLX_LIT("/socket/websocket"),
+                          .query = plx_slice_of(query),
+                          .header = header,
+                          .remote_ip = PLX_LIT("192.0.2.1")};
+    const plx_connect c = {.config = &config,
+                           .socket = &section,
+                           .request = &r,
+                           .path_vars = vars,
+                           .path_var_count = var_count,
+                           .auth_token = plx_slice_of(auth_token),
+                           .skip = skip_session_token,
+                           .skip_arg = skip ? &got : NULL};
+    got.calls = 0;
+    plx_connect_start(&c, on_connect, &got);
+    assert_int_equal(got.calls, 1);
+    return got.err;
+}
+
+static int connect_query(const char *query)
+{
+    return connect_with(query, "", NULL, 0, false);
+}
+
+/* All of ws_vsn_negotiation, by status. */
+static void test_recorded_versions(void **state)
+{
+    (void)state;
+    json_object *recording = vector_load("ws_vsn_negotiation"), *steps = vector_steps(recording);
+    unsigned seen = 0;
+    for (size_t i = 0; i < json_object_array_length(steps); i++) {
+        json_object *step = json_object_array_get_idx(steps, i), *how, *query;
+        plx_buf text;
+        plx_buf_init(&text, 0);
+        if (json_object_object_get_ex(step, "connect", &how)) {
+            json_object_object_get_ex(how, "query", &query);
+            json_object_object_foreach(query, name, value)
+            {
+                plx_buf_printf(&text, "%s=", name);
+                for (const char *p = json_object_get_string(value); *p; p++)
+                    plx_buf_printf(&text, "%%%02x", (unsigned char)*p);
+            }
+        } else if (json_object_object_get_ex(step, "http", &how)) {
+            const char *path = json_object_get_string(json_object_object_get(how, "path"));
+            plx_buf_str(&text, strchr(path, '?') + 1);
+        } else {
+            plx_buf_fini(&text);
+            continue;
+        }
+        int status = json_object_get_int(
+            json_object_object_get(json_object_object_get(step, "response"), "status"));
+        int rc = connect_query(plx_buf_cstr(&text));
+        int expected = status == 101 ? 0 : status == 403 ? PLX_E_DENIED : PLX_E_INVALID;
+        if (rc != expected)
+            fail_msg("step %zu (%s): %d", i, plx_buf_cstr(&text), rc);
+        seen++;
+        plx_buf_fini(&text);
+    }
+    json_object_put(recording);
+    assert_int_equal(seen, 27);
+    assert_int_equal(connect_query("x=1"), 0);
+    assert_int_equal(got.vsn, PLX_V1);
+    assert_int_equal(connect_query("vsn=2.0.3"), 0);
+    assert_int_equal(got.vsn, PLX_V2);
+}
+
+static void test_origin(void **state)
+{
+    (void)state;
+    section.check_origin = (plx_strings){same, 1};
+    assert_int_equal(connect_query("vsn=2.0.0"), 0);
+    origin_header = "http://example.com";
+    assert_int_equal(connect_query("vsn=2.0.0"), 0);
+    origin_header = "http://evil.example";
+    assert_int_equal(connect_query("vsn=2.0.0"), PLX_E_DENIED);
+    assert_int_equal(connect_query("vsn=%ff"), PLX_E_DENIED); /* judged first */
+    origin_header = "";
+    assert_int_equal(connect_query("vsn=2.0.0"), PLX_E_DENIED);
+}
+
+static void test_parameters(void **state)
+{
+    (void)state;
+    const plx_pair vars[] = {{PLX_LIT("room"), PLX_LIT("a b")}};
+    assert_int_equal(connect_with("vsn=2.0.0&a[b]=c&room=x&token=t", "", vars, 1, false), 0);
+    assert_string_equal(got.params,
+                        "{\"vsn\":\"2.0.0\",\"a\":{\"b\":\"c\"},\"room\":\"a b\",\"token\":\"t\"}");
+    assert_string_equal(got.claims, "{}");
+    assert_string_equal(got.id, "");
+    assert_int_equal(connect_with("vsn=2.0.0&token=session", "", NULL, 0, true), 0);
+    assert_string_equal(got.params, "{\"vsn\":\"2.0.0\"}");
+    assert_int_equal(connect_query(""), 0);
+    assert_string_equal(got.params, "{}");
+}
+
+static void test_id(void **state)
+{
+    (void)state;
+    section.id = "user:{params.user_id}";
+    assert_int_equal(connect_query("user_id=7&user_id=8"), 0);
+    assert_string_equal(got.id, "user:8");
+    assert_int_equal(connect_query("user=7"), 0);
+    assert_string_equal(got.id, "");
+    char query[1200] = "user_id=";
+    memset(query + 8, 'x', 1019);
+    assert_int_equal(connect_query(query), 0);
+    assert_int_equal(strlen(got.id), 1024);
+    query[8 + 1019] = 'x';
+    assert_int_equal(connect_query(query), PLX_E_DENIED);
+}
+
+/* A token that never expires, signed by the recorded application. */
+static char *good_token(char **secret, char **salt)
+{
+    json_object *recording = vector_load("tokens");
+    json_object *tokens = json_object_object_get(recording, "tokens");
+    *secret = plx_slice_dup(vector_text(recording, "secret"));
+    *salt = plx_slice_dup(vector_text(recording, "salt"));
+    char *token = NULL;
+    for (size_t i = 0; !token && i < json_object_array_length(tokens); i++) {
+        json_object *t = json_object_array_get_idx(tokens, i);
+        if (plx_slice_is(vector_text(t, "name"), "integer"))
+            token = plx_slice_dup(vector_text(t, "token"));
+    }
+    json_object_put(recording);
+    assert_non_null(token);
+    return token;
+}
+
+static void test_auth(void **state)
+{
+    (void)state;
+    char *secret, *salt, *token = good_token(&secret, &salt), query[1024];
+    section.auth = (plx_auth_config){.type = PLX_AUTH_PHOENIX_TOKEN,
+                                     .secret = secret,
+                                     .salt = salt,
+                                     .key_digest = "sha256",
+                                     .key_iterations = 1000,
+                                     .key_length = 32,
+                                     .param = "token",
+                                     .claim = "user_id"};
+    section.id = "user:{claims.user_id}";
+    snprintf(query, sizeof query, "vsn=2.0.0&token=%s&x=1", token);
+    assert_int_equal(connect_query(query), 0);
+    assert_string_equal(got.claims, "{\"user_id\":99}");
+    assert_string_equal(got.id, "user:99");
+    assert_string_equal(got.params, "{\"vsn\":\"2.0.0\",\"x\":\"1\"}"); /* the token is not kept */
+
+    assert_int_equal(connect_with("vsn=2.0.0", token, NULL, 0, false), 0);
+    assert_string_equal(got.id, "user:99");
+    assert_int_equal(connect_with("vsn=2.0.0", "wrong", NULL, 0, false), PLX_E_DENIED);
+    assert_int_equal(connect_query("token=wrong"), PLX_E_DENIED);
+    assert_int_equal(connect_query("token[a]=wrong"), PLX_E_DENIED);
+    assert_int_equal(connect_query("vsn=9.9.9&token=wrong"), PLX_E_DENIED);
+    assert_int_equal(connect_query("x=1"), 0);
+    assert_string_equal(got.claims, "{}");
+    section.auth.required = true;
+    assert_int_equal(connect_query("x=1"), PLX_E_DENIED);
+    /* The session token of long-polling is not the application's. */
+    assert_int_equal(connect_with(query, "", NULL, 0, true), PLX_E_DENIED);
+    free(secret);
+    free(salt);
+    free(token);
+}
+
+static void test_too_much(void **state)
+{
+    (void)state;
+    plx_buf query;
+    plx_buf_init(&query, 0);
+    plx_buf_str(&query, "a=");
+    for (int i = 0; i < 70000; i++)
+        plx_buf_byte(&query, 'x');
+    assert_int_equal(connect_query(plx_buf_cstr(&query)), PLX_E_INVALID);
+    plx_buf_clear(&query);
+    plx_buf_str(&query, "a=");
+    for (int i = 0; i < 20000; i++) /* short as a query, long as JSON */
+        plx_buf_str(&query, "%01");
+    assert_int_equal(connect_query(plx_buf_cstr(&query)), PLX_E_INVALID);
+    plx_buf_fini(&query);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_recorded_versions, setup),
+        cmocka_unit_test_setup(test_origin, setup),
+        cmocka_unit_test_setup(test_parameters, setup),
+        cmocka_unit_test_setup(test_id, setup),
+        cmocka_unit_test_setup(test_auth, setup),
+        cmocka_unit_test_setup(test_too_much, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
