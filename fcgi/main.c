@@ -131,7 +131,9 @@ static int run_worker(unsigned index, void *data)
 {
     const struct service *s = data;
 
-    return plx_worker_serve(s->config, s->fds[s->shared ? 0 : index]);
+    /* It fails before it serves or not at all: trying again at once would not help. */
+    return plx_worker_serve(s->config, s->fds[s->shared ? 0 : index]) == 0 ? EXIT_OK
+                                                                           : PLX_WORKER_HOPELESS;
 }
 
 static int run_workers(struct service *s, unsigned count)
