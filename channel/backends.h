@@ -23,13 +23,16 @@ typedef struct plx_channels {
  * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol,
  * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
+/* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
+ * backend may answer calls that are still open while it is closed, and after all sockets: no code of
+ * a module is called any more. */
 void plx_channels_close(plx_channels *channels, size_t count);
 
-/* The entry that routes a topic (exact beats prefix, the longest match wins), or NULL. */
+/* The entry that routes a topic (exact beats prefix, the longest match wins), or NULL. The empty
+ * topic is nobody's. */
 const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice topic);
 
-/* The built-in ones. relay and echo get their plx_channel_config through `open`'s settings argument
- * not at all: they read the channel's options through plx_channel_options. */
+/* The built-in ones. They have no `settings`: they read the channel's options. */
 extern const plx_backend plx_relay_backend, plx_echo_backend;
 const plx_channel_config *plx_channel_options(const plx_channel *ch);
 

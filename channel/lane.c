@@ -139,8 +139,10 @@ static bool next(plx_lane *lane)
 
 static void lane_free(plx_lane *lane)
 {
-    if (!lane->dead)
+    if (!lane->dead) {
         lane->owner->core = NULL;
+        lane->owner->socket->reap = true; /* an owner that is over was kept for the lane's sake */
+    }
     free(lane);
 }
 

@@ -118,7 +118,7 @@ static void reap(plx_socket *s)
     for (plx_list *n = s->memberships.next; n != &s->memberships; n = next) {
         plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
         next = n->next;
-        if (m->over && !m->held)
+        if (m->over && !m->held && !m->core)
             discard(m);
     }
 }

@@ -136,7 +136,7 @@ static plx_membership *watcher(const plx_call *call, plx_slice topic)
     if (!m || (m == call->m && m->state == PLX_JOINED))
         return m;
     if (m->replaces)
-        return m->replaces;
+        m = m->replaces;
     return m->shown ? m : NULL;
 }
 

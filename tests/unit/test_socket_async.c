@@ -471,6 +471,27 @@ static void test_rejoin_follows_what_the_old_one_says(void **state)
     finish(s);
 }
 
+/* The refused membership owned the lane in which its refusal waits, and was freed too early. */
+static void test_refused_rejoin_behind_a_pending_reply(void **state)
+{
+    plx_socket *s = harness_socket();
+
+    (void)state;
+    join(s, "1", "room:a");
+    client(s, "1", "2", "room:a", "cast_ok", "{}");
+    client(s, "3", "3", "room:a", "phx_join", "\"error\"");
+    client(s, "3", "4", "room:a", "ok", "{}");
+    client(s, "5", "5", "room:a", "phx_join", "{}");
+    expect("terminate room:a left\n");
+    fake_answer(0, 0);
+    expect("reply 1 2 room:a ok {} after room:a@1\nreply 3 3 room:a error {\"no\":1}\n"
+           "close 1 1 room:a after room:a@1 ends\nreply - 4 room:a error " UNMATCHED "\n"
+           "closed room:a\n");
+    fake_answer_all();
+    expect("open room:a after 1\nreply 5 5 room:a ok {} opens\nidle\n");
+    finish(s);
+}
+
 static void test_crash_follows_earlier_replies(void **state)
 {
     plx_socket *s = harness_socket();
@@ -844,6 +865,7 @@ int main(void)
         cmocka_unit_test(test_leave_after_pushes),
         cmocka_unit_test(test_everything_waits_behind_a_call),
         cmocka_unit_test(test_rejoin_follows_what_the_old_one_says),
+        cmocka_unit_test(test_refused_rejoin_behind_a_pending_reply),
         cmocka_unit_test(test_crash_follows_earlier_replies),
         cmocka_unit_test(test_join_that_pushes_and_broadcasts),
         cmocka_unit_test(test_ready_later),
