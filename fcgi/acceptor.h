@@ -29,8 +29,9 @@ plx_acceptor *plx_acceptor_new(struct ev_loop *loop, const plx_acceptor_options 
 
 void plx_acceptor_start(plx_acceptor *a);
 
-/* Stops accepting and closes idle connections; `emptied` is called (not before the return) when
- * the last connection is gone. The handler must answer what it holds. */
+/* Stops accepting; each connection is closed after its next answer, those that stay idle 0.3 s
+ * later. `emptied` is called (not before the return) when the last one is gone. The handler must
+ * answer what it holds. */
 void plx_acceptor_drain(plx_acceptor *a, void (*emptied)(void *arg), void *arg);
 
 /* Open connections now. */

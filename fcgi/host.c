@@ -5,6 +5,7 @@
 
 #define SWEEP_S       1.0
 #define DRAIN_WAIT_MS 1000 /* for the rest of a request, once we are to stop */
+#define DRAIN_IDLE_S  0.3  /* for another request on an idle connection */
 
 /* ---- counting ---- */
 
@@ -140,6 +141,34 @@ static void on_reap(struct ev_loop *loop, ev_prepare *w, int revents)
     emptied(h);
 }
 
+static bool is_idle(const plx_peer *p)
+{
+    return p->state == PLX_PEER_OPEN && p->call == NULL && p->unsent == 0 &&
+           !plx_intake_partial(&p->intake);
+}
+
+static void close_idle(plx_host *h)
+{
+    plx_list rest, *node;
+
+    plx_list_init(&rest);
+    plx_list_splice(&rest, &h->peers);
+    while ((node = plx_list_shift(&rest)) != NULL) {
+        plx_peer *p = PLX_CONTAINER(node, plx_peer, link);
+        plx_list_push(&h->peers, node);
+        plx_peer_read(p); /* a request may be there already */
+        if (is_idle(p))
+            plx_peer_lose(p);
+    }
+}
+
+static void on_idle_end(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop;
+    (void)revents;
+    close_idle(w->data);
+}
+
 void plx_host_start(plx_host *h)
 {
     plx_list *lists[] = {&h->peers, &h->incoming,   &h->outgoing,
@@ -153,28 +182,17 @@ void plx_host_start(plx_host *h)
     ev_init(&h->sweep, on_sweep);
     h->sweep.repeat = SWEEP_S;
     h->sweep.data = h;
+    ev_timer_init(&h->idle_end, on_idle_end, DRAIN_IDLE_S, 0);
+    h->idle_end.data = h;
 }
 
-static bool is_idle(const plx_peer *p)
-{
-    return p->state == PLX_PEER_OPEN && p->call == NULL && p->unsent == 0 &&
-           !plx_intake_partial(&p->intake);
-}
-
+/* A request and our close may cross on the way, and FastCGI has no word for "this is the last one".
+ * So connections in use are closed right after an answer, and only those that nobody wanted for a
+ * while just so. */
 void plx_host_drain(plx_host *h)
 {
-    plx_list rest, *node;
-
     h->draining = true;
-    plx_list_init(&rest);
-    plx_list_splice(&rest, &h->peers);
-    while ((node = plx_list_shift(&rest)) != NULL) {
-        plx_peer *p = PLX_CONTAINER(node, plx_peer, link);
-        plx_list_push(&h->peers, node);
-        plx_peer_read(p); /* a request may be there already */
-        if (is_idle(p))
-            plx_peer_lose(p);
-    }
+    ev_timer_start(h->loop, &h->idle_end);
 }
 
 void plx_host_stop(plx_host *h)
@@ -193,4 +211,5 @@ void plx_host_stop(plx_host *h)
     }
     ev_prepare_stop(h->loop, &h->reap);
     ev_timer_stop(h->loop, &h->sweep);
+    ev_timer_stop(h->loop, &h->idle_end);
 }

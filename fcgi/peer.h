@@ -47,14 +47,16 @@ typedef struct plx_host {
     plx_list outgoing; /* peers with unsent bytes, oldest first */
     plx_list calls;    /* requests under way */
     plx_list dead_peers, dead_calls;
-    ev_prepare reap; /* frees the dead before the loop waits */
-    ev_timer sweep;  /* once a second while something is incoming or outgoing */
+    ev_prepare reap;   /* frees the dead before the loop waits */
+    ev_timer sweep;    /* once a second while something is incoming or outgoing */
+    ev_timer idle_end; /* draining: closes what is idle */
     bool draining;
     char scratch[PLX_PEER_READ_BYTES];
 } plx_host;
 
 void plx_host_start(plx_host *h);
-/* A planned stop: idle connections are closed, what is under way is answered and then closed. */
+/* A planned stop: each connection is closed after its next answer, and those that stay idle a
+ * moment later. */
 void plx_host_drain(plx_host *h);
 /* Closes everything: handlers that hold requests are told `gone`; those without `gone` may still
  * answer, into nothing. The pool must have been freed. */

@@ -730,9 +730,9 @@ static void test_drain(void **state)
 
     plx_acceptor_drain(w->acceptor, on_emptied, w);
     assert_false(w->emptied);
-    run_until(w, idle.eof);
     expect_answer(w, &late, 200, "POST /echo  192.0.2.7 just in time");
     run_until(w, late.eof); /* although it asked to be kept */
+    run_until(w, idle.eof);
     assert_true(fc_write(partial.fd, plx_slice_make(b.data + 20, b.len - 20)));
     plx_buf_fini(&b);
     expect_answer(w, &partial, 200, "POST /echo  192.0.2.7 rest");
