@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { request } from '../lib/http.mjs';
 import { alive, children, descendants, mentioning } from '../lib/proc.mjs';
+import { Redis } from '../lib/servers.mjs';
 import { bin, configText, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -129,8 +130,27 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
     assert.deepEqual(fs.readdirSync(state).sort(), ['log', 'pollux.conf']);
   });
 
+  test('a given Redis is used, and one that does not answer is told soon, without its password', TIMEOUT, async () => {
+    const redis = await new Redis(fs.mkdtempSync(path.join(dir, 'redis-')), { durable: false }).start();
+    try {
+      const dev = await startDev(['--redis', redis.url, '--state', path.join(dir, 'given')]);
+      assert.equal(fs.existsSync(path.join(dir, 'given/run/redis.pid')), false);
+      assert.match(fs.readFileSync(path.join(dir, 'given/pollux.conf'), 'utf8'), new RegExp(`url = '${redis.url}'`));
+      assert.deepEqual(await dev.stop(), { code: 0, signal: null });
+      assert.equal(redis.program.exit, undefined, 'it is not ours to stop');
+    } finally {
+      await redis.stop();
+    }
+    const begun = Date.now();
+    const r = run(['dev', '--redis', 'redis://:geheim@127.0.0.1:1/0']);
+    assert.equal(r.status, 1);
+    assert.match(r.stderr, /given Redis does not answer: Connection refused/);
+    assert.doesNotMatch(r.stderr, /geheim/);
+    assert.ok(Date.now() - begun < 8000 * SLOW);
+  });
+
   test('wrong command lines: exit status 2, nothing on stdout', () => {
-    for (const args of [['--port', 'x'], ['--port', '65536'], ['--port'], ['--fcgi-workers', '0'], ['--ws-workers', '257'], ['--nonsense'], ['extra'], ['--state', '']]) {
+    for (const args of [['--port', 'x'], ['--port', '65536'], ['--port'], ['--fcgi-workers', '0'], ['--ws-workers', '257'], ['--nonsense'], ['extra'], ['--state', ''], ['--redis', 'localhost'], ['--redis', 'rediss://localhost']]) {
       const r = run(['dev', ...args]);
       assert.equal(r.status, 2, args.join(' '));
       assert.equal(r.stdout, '');

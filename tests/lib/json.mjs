@@ -47,11 +47,14 @@ function parts(text) {
   return found;
 }
 
-const member = (text, key) => parts(text).findLast?.((p) => p.key === key) ?? parts(text).reverse().find((p) => p.key === key);
+/** The last member of that name, as JSON.parse takes it. */
+const member = (text, key) => parts(text).reverse().find((p) => p.key === key);
 
 /** Where a V1 or V2 message text has its payload. */
 function payloadRange(text) {
-  return text.trimStart().startsWith('[') ? parts(text)[4] : member(text, 'payload');
+  const first = text.trimStart()[0];
+  if (first === '[') return parts(text)[4];
+  return first === '{' ? member(text, 'payload') : undefined;
 }
 
 /** The bytes of a message's payload as they stand in the text; undefined when it has none. */
@@ -66,8 +69,8 @@ export function payloadText(message) {
  * reply its `response`); the envelope is the text with that cut out.
  */
 export function cutMessage(text) {
-  let { start, end } = payloadRange(text);
   const m = JSON.parse(text);
+  let { start, end } = payloadRange(text);
   const [event, ref] = Array.isArray(m) ? [m[3], m[1]] : [m.event, m.ref];
   const body = text.slice(start, end);
   if (event === 'phx_reply' && ref !== null) {

@@ -129,8 +129,11 @@ export class Stack {
     for (const p of all) if (alive(p)) process.kill(p.pid, 'SIGKILL');
   }
 
-  /** Stops by SIGTERM; everything must be gone within 5 s, and no sanitizer may have spoken. */
-  async stop({ signal = 'SIGTERM' } = {}) {
+  /**
+   * Stops by SIGTERM; everything must be gone within 5 s, and no sanitizer may have spoken. status: of
+   * its exit; null when the test ended a part and either outcome may win.
+   */
+  async stop({ signal = 'SIGTERM', status = 0 } = {}) {
     if (!this.child || this.stopped) return;
     this.stopped = true;
     const all = descendants(this.child.pid);
@@ -145,7 +148,7 @@ export class Stack {
       throw new Error(`${e.message}; left: ${left}\n${this.log.tail()}`);
     }
     fs.rmSync(this.dir, { recursive: true, force: true });
-    if (signal === 'SIGTERM') assert.deepEqual(this.exit, { code: 0, signal: null }, `exit of pollux dev\n${this.log.tail()}`);
+    if (signal === 'SIGTERM' && status !== null) assert.deepEqual(this.exit, { code: status, signal: null }, `exit of pollux dev\n${this.log.tail()}`);
     const report = SANITIZER_REPORT.exec(this.log.text);
     assert.equal(report, null, `a sanitizer spoke:\n${this.log.text.slice(report?.index ?? 0).slice(0, 6000)}`);
   }
