@@ -25,7 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define START_MS   30000 /* until a part must answer; a sanitizer build on a busy machine is slow */
 #define RETRY_MS   25
 #define WORKERS_MS 2500 /* for the workers to stop, then the rest: less than 5 s in all */
 #define REST_MS    800
@@ -79,9 +78,10 @@ static void wait_signals(plx_dev *d, int ms)
 
 /* Calls `answers` until it is true. Returns 0, PLX_E_BUSY when all is to stop meanwhile, or
  * PLX_E_TIMEOUT (told). */
-int plx_dev_wait_until(plx_dev *d, const char *what, bool (*answers)(plx_dev *d, plx_buf *why))
+int plx_dev_wait_until(plx_dev *d, const char *what, uint64_t ms,
+                       bool (*answers)(plx_dev *d, plx_buf *why))
 {
-    uint64_t until_ms = plx_now_ms() + START_MS;
+    uint64_t until_ms = plx_now_ms() + ms;
     plx_buf why;
     bool ok = false;
 

@@ -175,9 +175,11 @@ int plx_dev_prepare(plx_dev *d, const char *config_path);
  * became true meanwhile. What was started is left for the caller to stop. */
 int plx_dev_start(plx_dev *d);
 
-/* Calls `answers` every 25 ms until it is true; handles signals meanwhile. Returns 0, PLX_E_BUSY
- * when d->stopping, PLX_E_TIMEOUT (told, with what `answers` left in `why`). */
-int plx_dev_wait_until(plx_dev *d, const char *what, bool (*answers)(plx_dev *d, plx_buf *why));
+/* Calls `answers` every 25 ms until it is true, at most for `ms`; handles signals meanwhile.
+ * Returns 0, PLX_E_BUSY when d->stopping, PLX_E_TIMEOUT (told: "WHAT does not answer: " and what
+ * `answers` left in `why`). */
+int plx_dev_wait_until(plx_dev *d, const char *what, uint64_t ms,
+                       bool (*answers)(plx_dev *d, plx_buf *why));
 
 /* Each asks one part, appends what was wrong to `why` and returns whether it answers as it should.
  * Transports and an API that the configuration does not have count as answering. */

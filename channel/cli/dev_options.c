@@ -1,6 +1,7 @@
 /* The options of `pollux dev`. */
 #include "channel/cli/dev.h"
 #include "channel/cli/cli.h"
+#include "base/redis_url.h"
 #include "base/workers.h"
 
 #include <errno.h>
@@ -44,6 +45,18 @@ static bool read_number(const char *text, unsigned min, unsigned max, unsigned *
     return true;
 }
 
+static int read_redis(const char *text, const char **out)
+{
+    const char *expected = "another one";
+    plx_redis_url url;
+
+    if (plx_redis_url_parse(plx_slice_of(text), &url, &expected) != 0)
+        return plx_cli_usage_error("dev", "--redis: expected %s", expected);
+    plx_redis_url_fini(&url);
+    *out = text;
+    return 0;
+}
+
 /* One option; 0 or the exit status of a usage error. */
 static int read_option(plx_dev_options *o, int option)
 {
@@ -57,8 +70,7 @@ static int read_option(plx_dev_options *o, int option)
         o->state = optarg;
         return *optarg != '\0' ? 0 : plx_cli_usage_error("dev", "--state needs a directory");
     case 'r':
-        o->redis = optarg;
-        return 0;
+        return read_redis(optarg, &o->redis);
     case 'f':
     case 'w':
         return read_number(optarg, 1, PLX_WORKERS_MAX,

@@ -10,6 +10,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define START_MS 30000 /* until a part must answer; a sanitizer build on a busy machine is slow */
+#define GIVEN_MS 3000  /* what runs already answers at once */
+
 /* ---- preparing ---- */
 
 static void raise_descriptor_limit(void)
@@ -136,7 +139,7 @@ static int start_redis(plx_dev *d)
     int n = 0, rc = 0;
 
     if (d->opt.redis != NULL)
-        return plx_dev_wait_until(d, d->opt.redis, plx_dev_redis_answers);
+        return plx_dev_wait_until(d, "the given Redis", GIVEN_MS, plx_dev_redis_answers);
     sock = plx_asprintf("%s/redis.sock", d->place.run);
     dir = d->place.tmp;
     unlink(sock);
@@ -159,7 +162,7 @@ static int start_redis(plx_dev *d)
     d->procs[PLX_DEV_REDIS].log = plx_asprintf("%s/redis.log", d->place.log);
     rc = start(d, PLX_DEV_REDIS, "Debian: apt-get install redis-server", argv);
     free(sock);
-    return rc == 0 ? plx_dev_wait_until(d, "Redis", plx_dev_redis_answers) : rc;
+    return rc == 0 ? plx_dev_wait_until(d, "Redis", START_MS, plx_dev_redis_answers) : rc;
 }
 
 /* pollux-fcgi and pollux-ws: --config FILE --listen ADDRESS --workers N */
@@ -231,14 +234,17 @@ int plx_dev_start(plx_dev *d)
     if (rc == 0)
         rc = start_ws(d);
     if (rc == 0)
-        rc = plx_dev_wait_until(d, "a part", plx_dev_workers_listen);
+        rc = plx_dev_wait_until(d, "a worker", START_MS, plx_dev_workers_listen);
     if (rc == 0)
         rc = start_lighttpd(d);
     if (rc == 0)
-        rc = plx_dev_wait_until(d, "long-polling through the web server", plx_dev_polls_answer);
+        rc = plx_dev_wait_until(d, "long-polling through the web server", START_MS,
+                                plx_dev_polls_answer);
     if (rc == 0)
-        rc = plx_dev_wait_until(d, "the HTTP API through the web server", plx_dev_api_answers);
+        rc = plx_dev_wait_until(d, "the HTTP API through the web server", START_MS,
+                                plx_dev_api_answers);
     if (rc == 0)
-        rc = plx_dev_wait_until(d, "WebSocket through the web server", plx_dev_websockets_answer);
+        rc = plx_dev_wait_until(d, "WebSocket through the web server", START_MS,
+                                plx_dev_websockets_answer);
     return rc;
 }
