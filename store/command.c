@@ -6,11 +6,13 @@
 
 #include <stdio.h>
 
-#define HEAD_ROOM 16
+#define HEAD_ROOM  16
+#define USUAL_SIZE 512
 
 void plx_command_init(plx_command *c, const char *name)
 {
     plx_buf_init(&c->bytes, PLX_COMMAND_MAX);
+    plx_buf_reserve(&c->bytes, USUAL_SIZE); /* one allocation for most commands */
     c->start = 0;
     c->argc = 0;
     char *head = plx_buf_reserve(&c->bytes, HEAD_ROOM);

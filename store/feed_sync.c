@@ -67,7 +67,7 @@ static void settle(plx_feed *f, const plx_position *position)
 static void positioned(const plx_done *done, int err, const redisReply *reply)
 {
     plx_feed *f = done->arg;
-    plx_position position;
+    plx_position position = {"", 0};
     f->checking = false;
     if (!err && !plx_topic_read_position(reply, &position))
         err = plx_store_odd("position");
@@ -158,7 +158,7 @@ static bool fill(plx_feed *f, plx_event *const *events, size_t count)
 static void filled(const plx_done *done, int err, const redisReply *reply)
 {
     plx_feed *f = done->arg;
-    plx_position position;
+    plx_position position = {"", 0};
     const redisReply *entries;
     plx_event *events[PLX_FEED_CHUNK];
     f->filling = false;
@@ -222,7 +222,7 @@ static void piece_read(const plx_done *done, int err, const redisReply *reply)
 {
     piece *p = done->arg;
     plx_feed *f = p->feed;
-    plx_position position;
+    plx_position position = {"", 0};
     const redisReply *entries;
     plx_event *events[PLX_FEED_CHUNK];
     plx_list_remove(&p->node);

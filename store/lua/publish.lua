@@ -36,11 +36,14 @@ local size = #event + #payload + 64
 
 -- HSET refuses when Redis is out of memory, before anything has changed; after it, XADD can only
 -- fail because of a log that is not ours.
+local offset
 local function append()
   off, bytes = off + 1, bytes + size
-  redis.call('HSET', meta, 'epoch', epoch, 'off', text(off), 'bytes', text(bytes))
-  local r = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[7], text(off) .. '-0',
-    'k', kind, 'f', from, 'e', event, 'p', payload, 'c', text(bytes))
+  offset = text(off)
+  local total = text(bytes)
+  redis.call('HSET', meta, 'off', offset, 'bytes', total)
+  local r = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[7], offset .. '-0',
+    'k', kind, 'f', from, 'e', event, 'p', payload, 'c', total)
   return type(r) == 'string'
 end
 
@@ -50,7 +53,7 @@ if not append() then
   append()
 end
 
-redis.call('SPUBLISH', ARGV[6], '1 ' .. epoch .. ' ' .. text(off) .. ' ' .. kind .. ' ' .. #from ..
+redis.call('SPUBLISH', ARGV[6], '1 ' .. epoch .. ' ' .. offset .. ' ' .. kind .. ' ' .. #from ..
   ' ' .. #event .. '\n' .. from .. event .. payload)
 
 -- Trimming by bytes, once for each eighth of the bound: the first entry to stay is searched by
@@ -74,9 +77,9 @@ redis.call('EXPIRE', meta, ARGV[10])
 if mine then
   local n = redis.pcall('HLEN', mine.key)
   if type(n) == 'number' and n < 200000 then
-    redis.call('HSET', mine.key, field, ARGV[12] .. ' ' .. text(off) .. ' ' .. epoch)
+    redis.call('HSET', mine.key, field, ARGV[12] .. ' ' .. offset .. ' ' .. epoch)
     redis.call('EXPIREAT', mine.key, mine.ends)
   end
 end
-if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ':' .. text(off), 'EX', 300) end
-return {epoch, text(off), 0}
+if KEYS[5] then redis.call('SET', KEYS[5], epoch .. ':' .. offset, 'EX', 300) end
+return {epoch, offset, 0}

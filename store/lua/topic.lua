@@ -8,17 +8,17 @@ local function text(n)
   return string.format('%.0f', n)
 end
 
+-- A count, or nil.
 local function number(s)
-  return type(s) == 'string' and string.find(s, '^%d+$') and tonumber(s) or nil
+  local n = s and tonumber(s)
+  return n and n >= 0 and n < LAST and n % 1 == 0 and n or nil
 end
 
 -- epoch, off, bytes, base; nil when the topic has no life yet or meta is not ours.
 local function load(meta)
   local m = redis.pcall('HMGET', meta, 'epoch', 'off', 'bytes', 'base')
-  if m.err then return nil end
   local epoch, off = m[1], number(m[2])
-  if not epoch or #epoch > 24 or not string.find(epoch, '^[%w_-]+$') then return nil end
-  if not off or off >= LAST then return nil end
+  if not epoch or not off or #epoch > 24 or not string.find(epoch, '^[%w_-]+$') then return nil end
   return epoch, off, number(m[3]) or 0, number(m[4]) or 0
 end
 

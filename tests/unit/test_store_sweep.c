@@ -1,0 +1,218 @@
+/* Sweeping: exactly one worker cleans up after a session, and nobody is declared dead by an outage.
+ */
+#include "session_fixture.h"
+
+#include "store/session_internal.h"
+
+typedef struct sweep {
+    plx_session_sweep sweep;
+    plx_store *store;
+    unsigned ended;
+    char sids[64][32], reason[32], topic[32], state[32];
+    uint64_t fences[64];
+} sweep;
+
+static sweep sweeps[3];
+
+static void on_ended(plx_session_sweep *x, const plx_work *work, const char *reason)
+{
+    sweep *s = PLX_CONTAINER(x, sweep, sweep);
+    copy(s->sids[s->ended], 32, work->sid);
+    s->fences[s->ended] = work->fence;
+    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    if (work->slot_count > 0) {
+        copy(s->topic, 32, work->slots[0].topic);
+        copy(s->state, 32, work->slots[0].state);
+    }
+    s->ended++;
+}
+
+static unsigned swept(void)
+{
+    return sweeps[0].ended + sweeps[1].ended + sweeps[2].ended;
+}
+
+static void test_sweep_by_exactly_one(void **state)
+{
+    (void)state;
+    plx_store *stores[] = {a, b, c};
+    redis_do(&r, "FLUSHALL");
+    create(a, "sw-alive", "u:a", LIFE);
+    create(a, "sw-short", "u:s", 10);
+    post p = post_with(a, "sw-alive", "", 200, "x");
+    (void)p;
+    create(a, "sw-ended", "", LIFE);
+    p = post_with(a, "sw-ended", "", 200, "x");
+    plx_slot slot = {
+        .number = 1, .topic = PLX_LIT("room:end"), .start = {"E", 1}, .state = PLX_LIT("assigns")};
+    commit(a, &(plx_commit){.sid = PLX_LIT("sw-ended"),
+                            .fence = p.fence,
+                            .entry = p.work_entry,
+                            .set = &slot,
+                            .set_count = 1});
+    end(b, "sw-ended", "disconnected");
+    for (unsigned i = 0; i < 30; i++) {
+        char sid[32];
+        snprintf(sid, sizeof sid, "sw-many-%u", i);
+        create(a, sid, "", 1);
+    }
+    redis_do(&r, "ZADD plx:sweep 1 sw-nobody 1 %b", "", (size_t)0);
+    for (size_t i = 0; i < 3; i++) {
+        sweeps[i] = (sweep){.sweep = {on_ended}, .store = stores[i]};
+        plx_session_sweep_start(stores[i], &sweeps[i].sweep);
+    }
+    WAIT(&r, swept() == 32);
+    redis_idle(&r, 1500); /* a second win would come within a second */
+    assert_int_equal(swept(), 32);
+    bool seen_ended = false;
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            assert_string_not_equal(sweeps[i].sids[j], "sw-alive");
+            seen_ended = seen_ended || strcmp(sweeps[i].sids[j], "sw-ended") == 0;
+            for (size_t k = 0; k < 3; k++)
+                for (unsigned l = 0; l < sweeps[k].ended; l++)
+                    assert_true((i == k && j == l) ||
+                                strcmp(sweeps[i].sids[j], sweeps[k].sids[l]) != 0);
+        }
+    }
+    assert_true(seen_ended);
+    /* Nobody has dropped them: their sweeper "died", another wins them again, with a new fence. */
+    unsigned before = swept();
+    WAIT(&r, swept() == before + 32);
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            if (strcmp(sweeps[i].sids[j], "sw-ended") == 0) {
+                assert_string_equal(sweeps[i].topic, "room:end");
+                assert_string_equal(sweeps[i].state, "assigns");
+            }
+        }
+    }
+    /* The older fence drops nothing, the newer one does. */
+    unsigned dropped = 0;
+    for (size_t i = 0; i < 3; i++)
+        for (unsigned j = 0; j < sweeps[i].ended; j++) {
+            int err = drop(stores[i], sweeps[i].sids[j], sweeps[i].fences[j]);
+            assert_true(err == 0 || err == PLX_E_BUSY || err == PLX_E_GONE);
+            dropped += err == 0;
+        }
+    assert_int_equal(dropped, 32);
+    WAIT(&r, redis_do(&r, "ZCARD plx:sweep") == 1); /* sw-alive, and no rubbish */
+    assert_int_equal(redis_do(&r, "KEYS plx:{s:*"), redis_do(&r, "KEYS plx:{s:sw-alive}*"));
+    assert_int_equal(by_id("u:s").count, 0);
+    assert_int_equal(by_id("u:a").count, 1);
+}
+
+/* The list says when to look, the record says whether it is over. */
+static void test_sweep_of_a_session_that_went_on(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        sweeps[i].ended = 0;
+    create(a, "sw-on", "u:on", 100);
+    poll_of(a, "sw-on", 0, 1);
+    redis_do(&r, "DEL plx:{i:u:on}");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    WAIT(&r, by_id("u:on").count == 1); /* its place under its id was renewed as well */
+    assert_int_equal(swept(), 0);
+    /* Expired while a worker holds its lease: not before that is over. */
+    post p = post_with(b, "sw-on", "", 200, "x");
+    assert_int_equal(p.result, PLX_POST_WORK);
+    redis_do(&r, "HSET plx:{s:sw-on} until 1");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(swept(), 0);
+    redis_do(&r, "HSET plx:{s:sw-on} lease 1");
+    redis_do(&r, "ZADD plx:sweep 1 sw-on");
+    WAIT(&r, swept() == 1);
+    assert_int_equal(poll_of(a, "sw-on", 0, 2)->err, PLX_E_GONE);
+    assert_int_equal(commit_messages(b, "sw-on", &p, 1, "x").err, PLX_E_GONE);
+}
+
+/* An overdue session that is heard of again before anybody swept it simply lives on. */
+static void test_late_but_not_swept(void **state)
+{
+    (void)state;
+    create(a, "late", "", LIFE);
+    redis_do(&r, "HSET plx:{s:late} until 1");
+    assert_int_equal(poll_of(a, "late", 0, 1)->err, 0);
+    redis_do(&r, "ZADD plx:sweep 1 late");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(poll_of(a, "late", 0, 2)->err, 0);
+}
+
+/* A look that took long to arrive (Redis stood still?) declares nobody dead. */
+static void on_script(const plx_done *done, int err, const redisReply *reply)
+{
+    assert_int_equal(err, 0);
+    copy(done->arg, 32, plx_reply_slice(plx_reply_at(reply, 0)));
+}
+
+static void test_look_that_comes_late(void **state)
+{
+    (void)state;
+    char word[32] = "";
+    create(a, "slow", "", 1);
+    redis_do(&r, "ZREM plx:sweep slow");
+    plx_command command;
+    plx_session_begin(&command, a, PLX_SCRIPT_EXPIRE, plx_slice_of("slow"));
+    plx_command_str(&command, "w");
+    plx_command_u64(&command, PLX_LEASE_MS);
+    plx_command_u64(&command, 1); /* seen in 1970 */
+    plx_command_u64(&command, 2000);
+    plx_script_send(a, &command, on_script, PLX_DONE(NULL, word));
+    WAIT(&r, word[0]);
+    assert_string_equal(word, "late");
+    assert_int_equal(poll_of(a, "slow", 0, 1)->err, 0);
+}
+
+/* Redis stands still for longer than a session lives; afterwards its client has time to come. */
+static void test_outage_ends_nobody(void **state)
+{
+    (void)state;
+    redis_do(&r, "FLUSHALL"); /* sessions of other tests may be due */
+    sweeps[0].ended = sweeps[1].ended = sweeps[2].ended = 0;
+    create(a, "outage", "", 300);
+    kill(r.pid, SIGSTOP);
+    redis_idle(&r, 1500); /* the sweepers' looks are now waiting in Redis' input */
+    plx_clock_fake(fixture_ms() + PLX_STORE_TIMEOUT_MS + 1, 0);
+    WAIT(&r, !plx_store_up(a) && !plx_store_up(b) && !plx_store_up(c));
+    plx_clock_real();
+    kill(r.pid, SIGCONT);
+    WAIT(&r, plx_store_up(a) && plx_store_up(b) && plx_store_up(c));
+    redis_idle(&r, 2000);
+    assert_int_equal(swept(), 0);
+    assert_int_equal(poll_of(a, "outage", 0, 1)->err, 0);
+    redis_idle(&r, 4000);
+    assert_int_equal(swept(), 0);
+    assert_int_equal(poll_of(a, "outage", 0, 2)->err, 0);
+}
+
+static void test_restart_of_redis(void **state)
+{
+    (void)state;
+    create(a, "saved", "", LIFE);
+    redis_do(&r, "SAVE");
+    create(a, "unsaved", "", LIFE);
+    redis_crash(&r);
+    WAIT(&r, !plx_store_up(a));
+    assert_int_equal(poll_of(a, "saved", 0, 1)->err, PLX_E_DOWN);
+    assert_int_equal(post_with(a, "saved", "", 200, "x").err, PLX_E_DOWN);
+    redis_launch(&r);
+    WAIT(&r, plx_store_up(a));
+    assert_int_equal(poll_of(a, "saved", 0, 2)->err, 0);
+    assert_int_equal(poll_of(a, "unsaved", 0, 1)->err, PLX_E_GONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sweep_by_exactly_one),
+        cmocka_unit_test(test_sweep_of_a_session_that_went_on),
+        cmocka_unit_test(test_late_but_not_swept),
+        cmocka_unit_test(test_look_that_comes_late),
+        cmocka_unit_test(test_outage_ends_nobody),
+        cmocka_unit_test(test_restart_of_redis),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
