@@ -14,16 +14,14 @@
 
 #define FDS_MAX 262144 /* more than one lighttpd process gets anything out of */
 
-/* A string in lighttpd's language. It knows no way to write a quote or a backslash that is safe in
- * every place, and nobody needs one in a path. */
-static int add_string(plx_buf *out, const char *text)
+/* Whether a path can stand in quotes in lighttpd's language. That knows no way to write a quote or
+ * a backslash that is safe in every place, and nobody needs one in a path. */
+static int check_path(const char *path)
 {
-    if (strpbrk(text, "\"\\\n\r") != NULL) {
-        plx_dev_complain("the path %s holds a quote or a backslash: lighttpd can't be given it",
-                         text);
-        return PLX_E_INVALID;
-    }
-    return plx_buf_printf(out, "\"%s\"", text);
+    if (path == NULL || strpbrk(path, "\"\\\n\r") == NULL)
+        return 0;
+    plx_dev_complain("the path %s holds a quote or a backslash: lighttpd can't be given it", path);
+    return PLX_E_INVALID;
 }
 
 /* ---- paths as regular expressions ---- */
@@ -90,58 +88,52 @@ static unsigned long descriptors(void)
     return (unsigned long)r.rlim_max;
 }
 
-static int add_server(const plx_dev_web *web, plx_buf *out)
+/* Modules are named one by one: the usual set would bring directory listings with it. Idle times
+ * are the longest there are (in seconds): Pollux decides who is gone. url-normalize would change
+ * the targets that clients sent before Pollux sees them. */
+static const char server_text[] =
+    "server.modules = (\"mod_access\", \"mod_alias\", \"mod_indexfile\", \"mod_fastcgi\", "
+    "\"mod_proxy\", \"mod_staticfile\")\n"
+    "server.compat-module-load = \"disable\"\n"
+    "server.bind = \"127.0.0.1\"\n"
+    "server.tag = \"\"\n"
+    "server.listen-backlog = 4096\n"
+    "server.max-keep-alive-requests = 65535\n"
+    "server.max-keep-alive-idle = 60\n"
+    "server.max-read-idle = 65535\n"
+    "server.max-write-idle = 65535\n"
+    "server.max-request-field-size = 65535\n"
+    "server.http-parseopts = (\"url-normalize\" => \"disable\", \"host-strict\" => \"disable\")\n"
+    "index-file.names = (\"index.html\")\n"
+    "mimetype.assign = (\".html\" => \"text/html; charset=utf-8\", "
+    "\".css\" => \"text/css; charset=utf-8\", "
+    "\".js\" => \"text/javascript; charset=utf-8\", "
+    "\".mjs\" => \"text/javascript; charset=utf-8\", "
+    "\".svg\" => \"image/svg+xml\")\n";
+
+static void add_server(const plx_dev_web *web, plx_buf *out)
 {
     unsigned long fds = descriptors();
 
-    plx_buf_str(out, "# Written by `pollux dev`; anew at each start.\n"
-                     "server.modules = (\"mod_access\", \"mod_alias\", \"mod_indexfile\", "
-                     "\"mod_fastcgi\", "
-                     "\"mod_proxy\", \"mod_staticfile\")\n"
-                     "server.compat-module-load = \"disable\"\n"
-                     "server.bind = \"127.0.0.1\"\n");
-    plx_buf_printf(out, "server.port = %u\nserver.document-root = ", web->port);
-    if (add_string(out, web->demo) != 0)
-        return PLX_E_INVALID;
-    plx_buf_printf(out,
-                   "\nserver.errorlog = \"%s/lighttpd.log\"\n"
-                   "server.upload-dirs = (\"%s\")\n"
-                   "server.max-fds = %lu\n"
-                   "server.max-connections = %lu\n",
-                   web->place->log, web->place->tmp, fds, fds / 2);
-    plx_buf_str(out, "server.listen-backlog = 4096\n"
-                     "server.max-keep-alive-requests = 65535\n"
-                     "server.max-keep-alive-idle = 60\n"
-                     "server.max-read-idle = 65535\n"
-                     "server.max-write-idle = 65535\n"
-                     "server.max-request-field-size = 65535\n"
-                     "server.http-parseopts = (\"url-normalize\" => \"disable\", "
-                     "\"host-strict\" => \"disable\")\n"
-                     "server.tag = \"\"\n"
-                     "index-file.names = (\"index.html\")\n"
-                     "mimetype.assign = (\".html\" => \"text/html; charset=utf-8\", "
-                     "\".css\" => \"text/css; charset=utf-8\", "
-                     "\".js\" => \"text/javascript; charset=utf-8\", "
-                     "\".mjs\" => \"text/javascript; charset=utf-8\", "
-                     "\".svg\" => \"image/svg+xml\")\n");
-    return 0;
+    plx_buf_str(out, "# Written by `pollux dev`; anew at each start.\n");
+    plx_buf_str(out, server_text);
+    plx_buf_printf(out, "server.port = %u\nserver.document-root = \"%s\"\n", web->port, web->demo);
+    plx_buf_printf(out, "server.errorlog = \"%s/lighttpd.log\"\nserver.upload-dirs = (\"%s\")\n",
+                   web->place->log, web->place->tmp);
+    /* A client that waits takes two descriptors: its own and its request's. */
+    plx_buf_printf(out, "server.max-fds = %lu\nserver.max-connections = %lu\n", fds, fds / 2);
 }
 
 /* What npm put beside the page is nobody's business but for the one file. */
-static int add_page(const plx_dev_web *web, plx_buf *out)
+static void add_page(const plx_dev_web *web, plx_buf *out)
 {
-    int rc = 0;
-
     plx_buf_str(
         out, "$HTTP[\"url\"] =~ \"^/(?:node_modules|package|[.])\" { url.access-deny = (\"\") }\n");
-    if (web->phoenix != NULL) {
-        plx_buf_str(out, "alias.url = (\"/phoenix.mjs\" => ");
-        rc = add_string(out, web->phoenix);
-        plx_buf_str(out, ")\n");
-    }
-    return rc;
+    if (web->phoenix != NULL)
+        plx_buf_printf(out, "alias.url = (\"/phoenix.mjs\" => \"%s\")\n", web->phoenix);
 }
 
+/* disable-time 0: a refused connection (a full backlog) must not shut everybody else out. */
 static void add_fastcgi(const plx_dev_web *web, plx_buf *out)
 {
     plx_buf_printf(out,
@@ -151,6 +143,8 @@ static void add_fastcgi(const plx_dev_web *web, plx_buf *out)
                    web->place->run);
 }
 
+/* The 2 of the stream options: a slow reader is felt by pollux-ws, which bounds what it keeps for
+ * it; lighttpd itself would keep everything. */
 static int add_routes(const plx_dev_web *web, plx_buf *out)
 {
     const plx_config *c = web->config;
@@ -187,14 +181,13 @@ static int add_routes(const plx_dev_web *web, plx_buf *out)
 
 int plx_dev_lighttpd_config(const plx_dev_web *web, plx_buf *out)
 {
-    int rc;
-
-    rc = add_server(web, out);
-    if (rc == 0)
-        rc = add_page(web, out);
-    if (rc == 0)
-        rc = add_routes(web, out);
-    if (rc == 0 && !plx_buf_ok(out))
-        rc = PLX_E_TOOBIG;
-    return rc;
+    /* The other directories are below one and the same. */
+    if (check_path(web->demo) != 0 || check_path(web->phoenix) != 0 ||
+        check_path(web->place->run) != 0)
+        return PLX_E_INVALID;
+    add_server(web, out);
+    add_page(web, out);
+    if (add_routes(web, out) != 0)
+        return PLX_E_INVALID;
+    return plx_buf_ok(out) ? 0 : PLX_E_TOOBIG;
 }
