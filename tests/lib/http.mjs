@@ -59,10 +59,10 @@ export class HttpConn {
     this.write(requestBytes(request));
   }
 
-  /** Ends the connection as a vanishing client does (reset: with RST). */
+  /** Ends the connection as a vanishing client does (reset: with RST, where TCP has one). */
   abort({ reset = false } = {}) {
     this.ended = true;
-    if (reset && this.socket.resetAndDestroy) this.socket.resetAndDestroy();
+    if (reset && this.where.port) this.socket.resetAndDestroy();
     else this.socket.destroy();
     this.wake?.();
   }

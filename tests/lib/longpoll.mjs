@@ -42,6 +42,7 @@ export class LongPollClient {
       const r = await request(this.url(this.token), {
         headers: this.headers({ Accept: 'application/json' }), ms: this.requestMs, onConn: (c) => {
           this.pollConn = c;
+          if (this.stopping) c.abort();
         },
       });
       return r.status < 500 && r.json !== undefined ? r.json : null;
@@ -132,6 +133,7 @@ export class LongPollClient {
 
   async stop() {
     this.running = false;
+    this.stopping = true;
     this.pollConn?.abort();
     await this.loop;
     await this.queue;
