@@ -378,6 +378,21 @@ static void test_sessions_of_an_id(void **state)
     assert_int_equal(create(a, "id3", "user:2", LIFE), 0);
 }
 
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    create(a, "oom", "", LIFE);
+    post p = post_with(a, "oom", "", 200, "x");
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    assert_int_equal(create(a, "oom2", "", LIFE), PLX_E_STORE);
+    assert_int_equal(post_with(a, "oom", "", 200, "y").err, PLX_E_STORE);
+    assert_int_equal(commit_messages(a, "oom", &p, 1, "m").err, PLX_E_STORE);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    assert_int_equal(redis_do(&r, "EXISTS plx:{s:oom2}"), 0);
+    assert_int_equal(commit_messages(a, "oom", &p, 1, "m").err, 0); /* nothing was half done */
+    assert_int_equal(poll_of(a, "oom", 0, 1)->q_count, 1);
+}
+
 /* ---- damage */
 
 static void test_garbage_in_keys(void **state)
@@ -488,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_queue_overflow),
         cmocka_unit_test(test_inbox_bounds),
         cmocka_unit_test(test_sessions_of_an_id),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_garbage_in_keys),
         cmocka_unit_test(test_packing),
     };
