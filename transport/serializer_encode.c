@@ -222,3 +222,21 @@ plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_positi
     }
     return e->encoded[which];
 }
+
+plx_blob *plx_encode_event_quoted(enum plx_vsn vsn, bool with_position, plx_event *e)
+{
+    plx_blob **slot = &e->encoded[vsn == PLX_V1 ? PLX_ENC_V1_QUOTED : PLX_ENC_V2_QUOTED];
+    if (!*slot) {
+        plx_buf text, quoted;
+        bool binary;
+        plx_buf_init(&text, 0);
+        plx_buf_init(&quoted, 0);
+        if (plx_encode_broadcast(vsn, false, with_position, e, &text, &binary) == 0) {
+            plx_json_quote(&quoted, plx_buf_slice(&text));
+            *slot = plx_blob_new(plx_buf_slice(&quoted));
+        }
+        plx_buf_fini(&text);
+        plx_buf_fini(&quoted);
+    }
+    return *slot;
+}

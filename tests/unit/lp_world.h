@@ -1,0 +1,1056 @@
+/* The long-poll transport with a store, a clock and clients that the test plays: scripted, step by
+ * step, without Redis (--wrap, see the Makefile).
+ *
+ * Whatever the transport does is written down, one line each:
+ *
+ *     poll SID qCURSOR #GENERATION, look ..., post SID KIND STATUS BODY, take SID ENTRY,
+ *     commit SID fF eE [open S TOPIC@START | end S TOPIC <=OFFSET | text] [after S@OFFSET] ... set
+ * S drop S, renew SID fF, position TOPIC, publish TOPIC EVENT PAYLOAD entry:index, create SID, end
+ * SID REASON, drop SID fF, supersede WORKER SID #GENERATION, watch TOPIC >OFFSET, unwatch TOPIC,
+ * expect TOPIC OFFSET, NAME STATUS qCURSOR SLOT@OFFSET... [messages], NAME STATUS   (answers to
+ * clients)
+ *
+ * Store calls wait until the test answers them; timers fire when the test moves the clock.
+ */
+#ifndef PLX_TESTS_LP_WORLD_H
+#define PLX_TESTS_LP_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "store/feed.h"
+#include "store/topic.h"
+#include "transport/longpoll.h"
+#include "transport/lp_token.h"
+
+#include <ev.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define UNUSED __attribute__((unused))
+
+/* ---- what happened ---- */
+
+static plx_buf trace;
+
+#define expect(text) expect_at(text, __FILE__, __LINE__)
+static UNUSED void expect_at(const char *text, const char *file, int line)
+{
+    const char *got = plx_buf_cstr(&trace);
+    if (strcmp(got, text) != 0) {
+        fprintf(stderr, "expected:\n%s\ngot:\n%s\n", text, got);
+        _fail(file, line);
+    }
+    plx_buf_clear(&trace);
+}
+
+static UNUSED void ignore_trace(void)
+{
+    plx_buf_clear(&trace);
+}
+
+/* Session ids are 22 characters: "S1" stands for the name padded with '_'. */
+static const char *sid_text(const char *name)
+{
+    static char text[PLX_SID_LEN + 1];
+    memset(text, '_', PLX_SID_LEN);
+    memcpy(text, name, strlen(name));
+    return text;
+}
+
+static int sid_len(plx_slice sid)
+{
+    const char *end = memchr(sid.data, '_', sid.len);
+    return end ? (int)(end - sid.data) : (int)sid.len;
+}
+
+#define SID(s)  sid_len(s), (s).data
+#define TEXT(s) (int)(s).len, (s).data ? (s).data : ""
+#define NAME(s) plx_slice_of(s)
+
+/* ---- time ---- */
+
+#define TIMERS_MAX 16384
+static ev_timer *timers[TIMERS_MAX];
+static uint64_t timer_due[TIMERS_MAX];
+static size_t timer_count;
+static uint64_t now_ms;
+
+void __wrap_ev_timer_start(struct ev_loop *l, ev_timer *w);
+void __wrap_ev_timer_start(struct ev_loop *l, ev_timer *w)
+{
+    (void)l;
+    if (ev_is_active(w))
+        return;
+    assert_true(timer_count < TIMERS_MAX);
+    w->active = 1;
+    timers[timer_count] = w;
+    timer_due[timer_count++] = now_ms + (uint64_t)(w->at * 1000 + 0.5);
+}
+
+void __wrap_ev_timer_stop(struct ev_loop *l, ev_timer *w);
+void __wrap_ev_timer_stop(struct ev_loop *l, ev_timer *w)
+{
+    (void)l;
+    for (size_t i = 0; i < timer_count; i++) {
+        if (timers[i] == w) {
+            timers[i] = timers[--timer_count];
+            timer_due[i] = timer_due[timer_count];
+        }
+    }
+    w->active = 0;
+}
+
+/* ---- the store ---- */
+
+enum call_kind {
+    CALL_POLL,
+    CALL_LOOK,
+    CALL_POST,
+    CALL_TAKE,
+    CALL_COMMIT,
+    CALL_RENEW,
+    CALL_POSITION,
+    CALL_PUBLISH,
+    CALL_CREATE,
+    CALL_OTHER
+};
+
+typedef struct store_call {
+    struct store_call *next;
+    enum call_kind kind;
+    char sid[PLX_SID_LEN + 1];
+    uint64_t number; /* generation or entry */
+    void (*cb)(void);
+    void *arg;
+} store_call;
+
+static struct ev_loop *loop;
+static plx_config config;
+static plx_store *const store = (plx_store *)(void *)&config;
+static bool store_is_up;
+static plx_store_watch *store_watch;
+static plx_mailbox *mailbox;
+static plx_session_sweep *sweeper;
+static store_call *first_call;
+static bool quiet; /* writes down no watches */
+
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    plx_buf_vprintf(&trace, format, args);
+    va_end(args);
+    plx_buf_byte(&trace, '\n');
+}
+
+static void add_call(enum call_kind kind, plx_slice sid, uint64_t number, void (*cb)(void),
+                     void *arg)
+{
+    store_call *c = plx_alloc_zero(1, sizeof *c), **at = &first_call;
+    c->kind = kind;
+    memcpy(c->sid, sid.data, sid.len < PLX_SID_LEN ? sid.len : PLX_SID_LEN);
+    c->number = number;
+    c->cb = cb;
+    c->arg = arg;
+    while (*at)
+        at = &(*at)->next;
+    *at = c;
+}
+
+/* Takes the oldest call of a kind (a poll or look: of either) off the queue. */
+static store_call take_call(enum call_kind kind)
+{
+    for (store_call **at = &first_call; *at; at = &(*at)->next) {
+        store_call *c = *at, copy = *c;
+        if (c->kind != kind && !(kind == CALL_POLL && c->kind == CALL_LOOK) &&
+            !(kind == CALL_POST && c->kind == CALL_TAKE))
+            continue;
+        *at = c->next;
+        free(c);
+        return copy;
+    }
+    fail_msg("the transport asked for nothing of this kind");
+    return (store_call){.arg = NULL};
+}
+
+static UNUSED unsigned calls_waiting(void)
+{
+    unsigned n = 0;
+    for (store_call *c = first_call; c; c = c->next)
+        n++;
+    return n;
+}
+
+struct ev_loop *__wrap_plx_store_loop(plx_store *s);
+struct ev_loop *__wrap_plx_store_loop(plx_store *s)
+{
+    assert_ptr_equal(s, store);
+    return loop;
+}
+
+const plx_config *__wrap_plx_store_config(const plx_store *s);
+const plx_config *__wrap_plx_store_config(const plx_store *s)
+{
+    assert_ptr_equal(s, store);
+    return &config;
+}
+
+const char *__wrap_plx_store_worker(const plx_store *s);
+const char *__wrap_plx_store_worker(const plx_store *s)
+{
+    (void)s;
+    return "w1";
+}
+
+bool __wrap_plx_store_up(const plx_store *s);
+bool __wrap_plx_store_up(const plx_store *s)
+{
+    (void)s;
+    return store_is_up;
+}
+
+void __wrap_plx_store_watch_add(plx_store *s, plx_store_watch *w);
+void __wrap_plx_store_watch_add(plx_store *s, plx_store_watch *w)
+{
+    (void)s;
+    store_watch = w;
+}
+
+void __wrap_plx_store_watch_remove(plx_store *s, plx_store_watch *w);
+void __wrap_plx_store_watch_remove(plx_store *s, plx_store_watch *w)
+{
+    (void)s;
+    assert_ptr_equal(store_watch, w);
+    store_watch = NULL;
+}
+
+void __wrap_plx_mailbox_set(plx_store *s, plx_mailbox *m);
+void __wrap_plx_mailbox_set(plx_store *s, plx_mailbox *m)
+{
+    (void)s;
+    mailbox = m;
+}
+
+void __wrap_plx_mailbox_supersede(plx_store *s, plx_slice worker, plx_slice sid,
+                                  uint64_t generation);
+void __wrap_plx_mailbox_supersede(plx_store *s, plx_slice worker, plx_slice sid,
+                                  uint64_t generation)
+{
+    (void)s;
+    note("supersede %.*s %.*s #%" PRIu64, TEXT(worker), SID(sid), generation);
+}
+
+void __wrap_plx_session_sweep_start(plx_store *s, plx_session_sweep *w);
+void __wrap_plx_session_sweep_start(plx_store *s, plx_session_sweep *w)
+{
+    (void)s;
+    sweeper = w;
+}
+
+void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
+                             uint64_t window_ms, uint64_t life_ms, plx_view_cb *cb, void *arg);
+void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
+                             uint64_t window_ms, uint64_t life_ms, plx_view_cb *cb, void *arg)
+{
+    (void)s;
+    (void)window_ms;
+    assert_true(life_ms >= 30000);
+    note("poll %.*s q%" PRIu64 " #%" PRIu64, SID(sid), q_cursor, generation);
+    add_call(CALL_POLL, sid, generation, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
+                             plx_view_cb *cb, void *arg);
+void __wrap_plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
+                             plx_view_cb *cb, void *arg)
+{
+    (void)s;
+    note("look %.*s q%" PRIu64 " #%" PRIu64, SID(sid), q_cursor, generation);
+    add_call(CALL_LOOK, sid, generation, (void (*)(void))cb, arg);
+}
+
+static char last_digest[80];
+
+void __wrap_plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind,
+                             plx_slice digest, unsigned status, plx_slice body, uint64_t life_ms,
+                             plx_post_cb *cb, void *arg);
+void __wrap_plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind,
+                             plx_slice digest, unsigned status, plx_slice body, uint64_t life_ms,
+                             plx_post_cb *cb, void *arg)
+{
+    (void)s;
+    assert_true(life_ms >= 30000);
+    snprintf(last_digest, sizeof last_digest, "%.*s", TEXT(digest));
+    note("post %.*s %c %u %.*s", SID(sid), kind, status, TEXT(body));
+    add_call(CALL_POST, sid, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb,
+                             void *arg);
+void __wrap_plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb,
+                             void *arg)
+{
+    (void)s;
+    note("take %.*s %" PRIu64, SID(sid), entry);
+    add_call(CALL_TAKE, sid, entry, (void (*)(void))cb, arg);
+}
+
+/* ---- the record that commits change, and that work is given from ---- */
+
+#define SLOTS_MAX 600
+static plx_slot record[SLOTS_MAX]; /* topic and state owned */
+static size_t record_count;
+static plx_slot staged_set[SLOTS_MAX]; /* of the commit under way; owned */
+static size_t staged_sets;
+static uint32_t staged_drop[SLOTS_MAX], next_slot;
+static size_t staged_drops;
+
+static void free_slot(plx_slot *s)
+{
+    free((void *)(uintptr_t)s->topic.data);
+    free((void *)(uintptr_t)s->state.data);
+}
+
+static void unstage(void)
+{
+    for (size_t i = 0; i < staged_sets; i++)
+        free_slot(&staged_set[i]);
+    staged_sets = staged_drops = 0;
+}
+
+static void forget_record(void)
+{
+    unstage();
+    for (size_t i = 0; i < record_count; i++)
+        free_slot(&record[i]);
+    record_count = 0;
+    next_slot = 1;
+}
+
+static void apply_commit(void)
+{
+    for (size_t i = 0; i < staged_sets; i++) {
+        size_t at = 0;
+        while (at < record_count && record[at].number != staged_set[i].number)
+            at++;
+        if (at < record_count)
+            free_slot(&record[at]);
+        else
+            record_count++;
+        record[at] = staged_set[i];
+        if (record[at].number >= next_slot)
+            next_slot = record[at].number + 1;
+    }
+    staged_sets = 0;
+    for (size_t i = 0; i < staged_drops; i++) {
+        if (staged_drop[i] >= next_slot)
+            next_slot = staged_drop[i] + 1;
+        for (size_t at = 0; at < record_count; at++) {
+            if (record[at].number != staged_drop[i])
+                continue;
+            free_slot(&record[at]);
+            memmove(&record[at], &record[at + 1], (--record_count - at) * sizeof record[0]);
+        }
+    }
+    staged_drops = 0;
+}
+
+static void note_entry(const plx_q_entry *q)
+{
+    plx_buf_str(&trace, " [");
+    if (q->kind == PLX_Q_OPEN)
+        plx_buf_printf(&trace, "open %u %.*s@%" PRIu64 " ", q->slot.number, TEXT(q->slot.topic),
+                       q->slot.start.offset);
+    if (q->kind == PLX_Q_END)
+        plx_buf_printf(&trace, "end %u %.*s <=%" PRIu64 " ", q->slot.number, TEXT(q->slot.topic),
+                       q->end);
+    for (size_t i = 0; i < q->barrier_count; i++)
+        plx_buf_printf(&trace, "after %u@%" PRIu64 " ", q->barriers[i].slot, q->barriers[i].offset);
+    plx_buf_printf(&trace, "%.*s]", q->text.len < 200 ? (int)q->text.len : 20, q->text.data);
+}
+
+static void stage(const plx_commit *c)
+{
+    unstage();
+    for (size_t i = 0; i < c->set_count; i++) {
+        plx_slot *s = &staged_set[staged_sets++];
+        *s = c->set[i];
+        s->topic.data = plx_slice_dup(c->set[i].topic);
+        s->state.data = plx_slice_dup(c->set[i].state);
+        plx_buf_printf(&trace, " set %u", s->number);
+    }
+    for (size_t i = 0; i < c->drop_count; i++) {
+        staged_drop[staged_drops++] = c->drop[i];
+        plx_buf_printf(&trace, " drop %u", c->drop[i]);
+    }
+}
+
+void __wrap_plx_session_commit(plx_store *s, const plx_commit *c,
+                               void (*cb)(void *arg, int err, const plx_work *next), void *arg);
+void __wrap_plx_session_commit(plx_store *s, const plx_commit *c,
+                               void (*cb)(void *arg, int err, const plx_work *next), void *arg)
+{
+    (void)s;
+    plx_buf_printf(&trace, "commit %.*s f%" PRIu64 " e%" PRIu64, SID(c->sid), c->fence, c->entry);
+    for (size_t i = 0; i < c->q_count; i++)
+        note_entry(&c->q[i]);
+    stage(c);
+    plx_buf_byte(&trace, '\n');
+    add_call(CALL_COMMIT, c->sid, c->entry, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_renew(plx_store *s, plx_slice sid, uint64_t fence,
+                              void (*cb)(void *arg, int err), void *arg);
+void __wrap_plx_session_renew(plx_store *s, plx_slice sid, uint64_t fence,
+                              void (*cb)(void *arg, int err), void *arg)
+{
+    (void)s;
+    note("renew %.*s f%" PRIu64, SID(sid), fence);
+    add_call(CALL_RENEW, sid, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_end(plx_store *s, plx_slice sid, const char *reason,
+                            void (*cb)(void *arg, int err), void *arg);
+void __wrap_plx_session_end(plx_store *s, plx_slice sid, const char *reason,
+                            void (*cb)(void *arg, int err), void *arg)
+{
+    (void)s;
+    note("end %.*s %s", SID(sid), reason);
+    add_call(CALL_OTHER, sid, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence,
+                             void (*cb)(void *arg, int err), void *arg);
+void __wrap_plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence,
+                             void (*cb)(void *arg, int err), void *arg)
+{
+    (void)s;
+    note("drop %.*s f%" PRIu64, SID(sid), fence);
+    add_call(CALL_OTHER, sid, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_create(plx_store *s, const plx_session_init *init,
+                               void (*cb)(void *arg, int err), void *arg);
+void __wrap_plx_session_create(plx_store *s, const plx_session_init *init,
+                               void (*cb)(void *arg, int err), void *arg)
+{
+    (void)s;
+    note("create %.*s", TEXT(init->mount));
+    add_call(CALL_CREATE, init->sid, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg);
+void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg)
+{
+    (void)s;
+    note("position %.*s", TEXT(topic));
+    add_call(CALL_POSITION, topic, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb,
+                              void *arg);
+void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb, void *arg)
+{
+    (void)s;
+    note("publish %.*s %.*s %.*s %" PRIu64 ":%u", TEXT(p->topic), TEXT(p->event), TEXT(p->payload),
+         p->entry, p->index);
+    add_call(CALL_PUBLISH, p->topic, 0, (void (*)(void))cb, arg);
+}
+
+/* ---- the feeds ---- */
+
+#define WATCHES_MAX 16384
+typedef struct watching {
+    plx_feed_watch *watch;
+    char topic[32];
+} watching;
+static watching watches[WATCHES_MAX];
+static size_t watch_count;
+static const char *epoch; /* of all topics */
+
+static watching *watching_of(const plx_feed_watch *w)
+{
+    for (size_t i = 0; i < watch_count; i++)
+        if (watches[i].watch == w)
+            return &watches[i];
+    return NULL;
+}
+
+void __wrap_plx_feed_watch_start(plx_store *s, plx_feed_watch *w, plx_slice topic,
+                                 const plx_position *position);
+void __wrap_plx_feed_watch_start(plx_store *s, plx_feed_watch *w, plx_slice topic,
+                                 const plx_position *position)
+{
+    (void)s;
+    assert_null(w->feed);
+    assert_true(watch_count < WATCHES_MAX);
+    watching *x = &watches[watch_count++];
+    snprintf(x->topic, sizeof x->topic, "%.*s", TEXT(topic));
+    x->watch = w;
+    w->after = position->offset;
+    w->feed = (plx_feed *)(void *)x; /* never looked into */
+    if (!quiet)
+        note("watch %s >%" PRIu64, x->topic, w->after);
+}
+
+void __wrap_plx_feed_watch_stop(plx_feed_watch *w);
+void __wrap_plx_feed_watch_stop(plx_feed_watch *w)
+{
+    watching *x = watching_of(w);
+    w->feed = NULL;
+    if (x == NULL)
+        return;
+    if (!quiet)
+        note("unwatch %s", x->topic);
+    *x = watches[--watch_count];
+}
+
+void __wrap_plx_feed_expect(plx_feed *f, uint64_t offset);
+void __wrap_plx_feed_expect(plx_feed *f, uint64_t offset)
+{
+    assert_non_null(f);
+    note("expect %" PRIu64, offset);
+}
+
+static plx_event *make_event(const char *topic, uint64_t offset, enum plx_kind kind,
+                             const char *payload, const char *from)
+{
+    plx_position at = {.offset = offset};
+    snprintf(at.epoch, sizeof at.epoch, "%s", epoch);
+    return plx_event_new(plx_slice_of(topic), &at, kind, plx_slice_of("e"), plx_slice_of(payload),
+                         plx_slice_of(from));
+}
+
+/* Gives an event to every watch of its topic. Callbacks may stop watches, also others. */
+static void give_event(plx_event *e)
+{
+    plx_feed_watch *list[64], **all = watch_count <= 64 ? list : malloc(watch_count * sizeof *all);
+    size_t n = watch_count;
+    for (size_t i = 0; i < n; i++)
+        all[i] = plx_slice_is(e->topic, watches[i].topic) ? watches[i].watch : NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (all[i] == NULL || watching_of(all[i]) == NULL || all[i]->after >= e->position.offset)
+            continue;
+        all[i]->after = e->position.offset;
+        all[i]->ops->event(all[i], e);
+    }
+    if (all != list)
+        free(all);
+}
+
+static UNUSED void event_from(const char *topic, uint64_t offset, const char *payload,
+                              const char *from)
+{
+    plx_event *e = make_event(topic, offset, PLX_KIND_JSON, payload, from);
+    give_event(e);
+    plx_event_unref(e);
+}
+
+static UNUSED void event(const char *topic, uint64_t offset, const char *payload)
+{
+    event_from(topic, offset, payload, "");
+}
+
+static UNUSED void binary_event(const char *topic, uint64_t offset)
+{
+    plx_event *e = make_event(topic, offset, PLX_KIND_BINARY, "xyz", "");
+    give_event(e);
+    plx_event_unref(e);
+}
+
+static UNUSED void caught_up(const char *topic)
+{
+    for (size_t i = 0; i < watch_count; i++)
+        if (strcmp(watches[i].topic, topic) == 0)
+            watches[i].watch->ops->caught_up(watches[i].watch);
+}
+
+static UNUSED void lost(const char *topic)
+{
+    for (size_t i = 0; i < watch_count; i++) {
+        plx_feed_watch *w = watches[i].watch;
+        if (strcmp(watches[i].topic, topic) != 0)
+            continue;
+        watches[i--] = watches[--watch_count];
+        w->feed = NULL;
+        w->ops->lost(w);
+    }
+}
+
+/* ---- clients ---- */
+
+typedef struct client {
+    plx_http_request http;
+    char name[16], query[17000];
+    const char *type;
+    bool held;
+} client;
+
+static client *clients[TIMERS_MAX];
+static size_t client_count;
+static char last_token[17000];
+static plx_longpoll *lp;
+static void (*on_answer)(client *c); /* called inside respond */
+
+static bool header(const plx_http_request *r, const char *name, plx_slice *value)
+{
+    const client *c = (const client *)(const void *)r;
+    if (strcmp(name, "content-type") != 0 || !c->type)
+        return false;
+    *value = plx_slice_of(c->type);
+    return true;
+}
+
+static void note_token(plx_slice token)
+{
+    plx_lp_cursor c;
+    plx_slice none = {NULL, 0};
+    snprintf(last_token, sizeof last_token, "%.*s", TEXT(token));
+    if (plx_lp_token_read(token, plx_slice_of(config.secret), none, plx_slice_of("/socket"), &c)) {
+        plx_buf_str(&trace, " bad token");
+        return;
+    }
+    plx_buf_printf(&trace, " q%" PRIu64, c.q);
+    for (size_t i = 0; i < c.mark_count; i++)
+        plx_buf_printf(&trace, " %u@%" PRIu64, c.marks[i].slot, c.marks[i].offset);
+    plx_lp_cursor_fini(&c);
+}
+
+/* {"status":N,"token":"T","messages":[...]}: quotes inside of messages are written as '. */
+static void note_body(const char *body)
+{
+    const char *token = strstr(body, "\"token\":\""), *messages = strstr(body, "\"messages\":");
+    plx_buf_printf(&trace, "%d", atoi(strstr(body, ":") + 1));
+    if (token) {
+        token += 9;
+        note_token(plx_slice_make(token, strcspn(token, "\"")));
+    }
+    if (!messages || strlen(messages) > 4000)
+        return;
+    plx_buf_byte(&trace, ' ');
+    for (const char *c = messages + 11; c[1]; c++) {
+        if (c[0] == '\\' && c[1] == '"')
+            continue;
+        plx_buf_byte(&trace, (unsigned char)(c[0] == '"' && c[-1] == '\\' ? '\'' : c[0]));
+    }
+}
+
+static size_t last_length; /* of the messages of the last answer */
+
+static void respond(plx_http_request *r, const plx_http_response *response)
+{
+    client *c = (client *)(void *)r;
+    char *body = plx_slice_dup(response->body);
+    assert_true(c->held);
+    c->held = false;
+    c->http.gone = NULL;
+    last_length = response->body.len;
+    plx_buf_printf(&trace, "%s ", c->name);
+    if (response->status != 200)
+        plx_buf_printf(&trace, "HTTP %u ", response->status);
+    note_body(body);
+    plx_buf_byte(&trace, '\n');
+    free(body);
+    if (on_answer)
+        on_answer(c);
+}
+
+static client *find_client(const char *name)
+{
+    for (size_t i = 0; i < client_count; i++)
+        if (strcmp(clients[i]->name, name) == 0 && clients[i]->held)
+            return clients[i];
+    fail_msg("no client %s", name);
+    return NULL;
+}
+
+static client *new_client(const char *name, const char *method, const char *token)
+{
+    client *c = plx_alloc_zero(1, sizeof *c);
+    assert_true(client_count < TIMERS_MAX);
+    clients[client_count++] = c;
+    snprintf(c->name, sizeof c->name, "%s", name);
+    snprintf(c->query, sizeof c->query, "vsn=2.0.0&token=%s", token);
+    c->http.method = plx_slice_of(method);
+    c->http.path = plx_slice_of("/socket/longpoll");
+    c->http.query = plx_slice_of(c->query);
+    c->http.header = header;
+    c->http.respond = respond;
+    c->held = true;
+    return c;
+}
+
+/* A token of the session "NAME" with marks: "1@5 2@9". */
+static const char *token_of(const char *sid, uint64_t q, const char *marks)
+{
+    static char text[17000];
+    plx_lp_mark list[64];
+    plx_lp_cursor c = {.vsn = PLX_V2, .q = q, .marks = list};
+    unsigned slot;
+    uint64_t offset;
+    int used;
+    memcpy(c.sid, sid_text(sid), sizeof c.sid);
+    while (sscanf(marks, " %u@%" SCNu64 "%n", &slot, &offset, &used) == 2) {
+        list[c.mark_count++] = (plx_lp_mark){slot, offset};
+        marks += used;
+    }
+    plx_buf b;
+    plx_buf_init(&b, 0);
+    plx_lp_token_make(plx_slice_of(config.secret), plx_slice_of("/socket"), &c, &b);
+    snprintf(text, sizeof text, "%s", plx_buf_cstr(&b));
+    plx_buf_fini(&b);
+    return text;
+}
+
+static UNUSED void poll_with(const char *name, const char *token)
+{
+    client *c = new_client(name, "GET", token);
+    assert_true(plx_longpoll_handle(lp, &c->http));
+}
+
+static UNUSED void poll(const char *name, const char *sid, uint64_t q, const char *marks)
+{
+    poll_with(name, token_of(sid, q, marks));
+}
+
+/* Several lines: separated by \n. */
+static UNUSED void post(const char *name, const char *sid, const char *body)
+{
+    client *c = new_client(name, "POST", token_of(sid, 0, ""));
+    c->type = "application/x-ndjson";
+    c->http.body = plx_slice_of(body);
+    assert_true(plx_longpoll_handle(lp, &c->http));
+}
+
+/* The client's connection is closed. */
+static UNUSED void go(const char *name)
+{
+    client *c = find_client(name);
+    c->held = false;
+    assert_non_null(c->http.gone);
+    c->http.gone(&c->http);
+}
+
+/* ---- the test's side ---- */
+
+/* Ends a turn of the event loop. */
+static UNUSED void turn(void)
+{
+    ev_run(loop, EVRUN_NOWAIT);
+}
+
+/* Lets time pass. Timers fire when they are due, each with a turn of the loop behind it. */
+static UNUSED void advance(uint64_t ms)
+{
+    uint64_t until = now_ms + ms;
+    for (;;) {
+        size_t first = TIMERS_MAX;
+        for (size_t i = 0; i < timer_count; i++)
+            if (timer_due[i] <= until && (first == TIMERS_MAX || timer_due[i] < timer_due[first]))
+                first = i;
+        if (first == TIMERS_MAX)
+            break;
+        ev_timer *w = timers[first];
+        now_ms = timer_due[first] > now_ms ? timer_due[first] : now_ms;
+        plx_clock_fake(now_ms, now_ms);
+        if (w->repeat > 0)
+            timer_due[first] = now_ms + (uint64_t)(w->repeat * 1000);
+        else
+            __wrap_ev_timer_stop(loop, w);
+        w->cb(loop, w, EV_TIMER);
+        turn();
+    }
+    now_ms = until;
+    plx_clock_fake(now_ms, now_ms);
+}
+
+static UNUSED void store_goes(void)
+{
+    store_is_up = false;
+    store_watch->down(store_watch);
+}
+
+static UNUSED void store_comes(void)
+{
+    store_is_up = true;
+    store_watch->up(store_watch);
+}
+
+/* A view in the making. */
+static plx_slot view_slots[SLOTS_MAX];
+static plx_q_entry view_q[1200];
+static plx_barrier view_barriers[1200];
+static plx_session_view view;
+
+static plx_slot slot_of(uint32_t number, const char *topic, uint64_t start)
+{
+    plx_slot s = {.number = number, .topic = plx_slice_of(topic)};
+    snprintf(s.start.epoch, sizeof s.start.epoch, "%s", epoch);
+    s.start.offset = start;
+    return s;
+}
+
+static UNUSED void has_slot(uint32_t number, const char *topic, uint64_t start)
+{
+    view_slots[view.slot_count++] = slot_of(number, topic, start);
+}
+
+static UNUSED plx_q_entry *has_text(uint64_t id, const char *text)
+{
+    plx_q_entry *q = &view_q[view.q_count++];
+    *q = (plx_q_entry){.id = id, .kind = PLX_Q_PLAIN, .text = plx_slice_of(text)};
+    return q;
+}
+
+/* With a barrier. */
+static UNUSED void has_reply(uint64_t id, const char *text, uint32_t slot, uint64_t offset)
+{
+    plx_q_entry *q = has_text(id, text);
+    view_barriers[view.q_count - 1] = (plx_barrier){slot, offset};
+    q->barriers = &view_barriers[view.q_count - 1];
+    q->barrier_count = 1;
+}
+
+static UNUSED void has_open(uint64_t id, const char *text, uint32_t number, const char *topic,
+                            uint64_t start)
+{
+    plx_q_entry *q = has_text(id, text);
+    q->kind = PLX_Q_OPEN;
+    q->slot = slot_of(number, topic, start);
+}
+
+static UNUSED void has_end(uint64_t id, const char *text, uint32_t number, const char *topic,
+                           uint64_t start, uint64_t end)
+{
+    plx_q_entry *q = has_text(id, text);
+    q->kind = PLX_Q_END;
+    q->slot = slot_of(number, topic, start);
+    q->end = end;
+}
+
+static UNUSED void held_by(const char *worker, uint64_t generation)
+{
+    view.old_worker = plx_slice_of(worker);
+    view.old_generation = generation;
+}
+
+/* Answers the oldest poll or look with the view that was made up, or an error. */
+static UNUSED void viewed(int err)
+{
+    store_call c = take_call(CALL_POLL);
+    plx_session_view v = view;
+    v.slots = view_slots;
+    v.q = view_q;
+    view = (plx_session_view){.slot_count = 0};
+    ((plx_view_cb *)c.cb)(c.arg, err, err ? NULL : &v);
+}
+
+/* Answers the oldest POST or take. */
+static UNUSED void posted(int err, enum plx_post_result result, uint64_t entry, unsigned status)
+{
+    store_call c = take_call(CALL_POST);
+    ((plx_post_cb *)c.cb)(c.arg, err, result, entry, status, NULL);
+}
+
+/* Work on the record for an entry of a session. */
+static plx_work work_of(const char *sid, uint64_t fence, uint64_t entry, enum plx_entry_kind kind,
+                        const char *body)
+{
+    static char text[PLX_SID_LEN + 1];
+    memcpy(text, sid_text(sid), sizeof text);
+    return (plx_work){
+        .sid = plx_slice_of(text),
+        .fence = fence,
+        .mount = plx_slice_of("/socket"),
+        .params = plx_slice_of("{}"),
+        .claims = plx_slice_of("{}"),
+        .vsn = 2,
+        .next_slot = next_slot,
+        .slots = record,
+        .slot_count = record_count,
+        .entry = {.id = entry, .kind = kind, .status = 200, .body = plx_slice_of(body)}};
+}
+
+/* Answers the oldest POST or take with the lease and this entry. */
+static UNUSED void posted_work(const char *sid, uint64_t fence, uint64_t entry,
+                               enum plx_entry_kind kind, const char *body)
+{
+    plx_work w = work_of(sid, fence, entry, kind, body);
+    store_call c = take_call(CALL_POST);
+    ((plx_post_cb *)c.cb)(c.arg, 0, PLX_POST_WORK, entry, 0, &w);
+}
+
+static UNUSED void committed(int err)
+{
+    store_call c = take_call(CALL_COMMIT);
+    if (err == 0)
+        apply_commit();
+    ((void (*)(void *, int, const plx_work *))c.cb)(c.arg, err, NULL);
+}
+
+/* The commit's answer gives the next entry. */
+static UNUSED void committed_then(const char *sid, uint64_t fence, uint64_t entry, const char *body)
+{
+    store_call c = take_call(CALL_COMMIT);
+    apply_commit();
+    plx_work w = work_of(sid, fence, entry, PLX_ENTRY_POST, body);
+    ((void (*)(void *, int, const plx_work *))c.cb)(c.arg, 0, &w);
+}
+
+static UNUSED void renewed(int err)
+{
+    store_call c = take_call(CALL_RENEW);
+    ((void (*)(void *, int))c.cb)(c.arg, err);
+}
+
+static UNUSED void created(int err)
+{
+    store_call c = take_call(CALL_CREATE);
+    ((void (*)(void *, int))c.cb)(c.arg, err);
+}
+
+static void position_at(plx_position *p, uint64_t offset)
+{
+    snprintf(p->epoch, sizeof p->epoch, "%s", epoch);
+    p->offset = offset;
+}
+
+static UNUSED void positioned(int err, uint64_t offset)
+{
+    store_call c = take_call(CALL_POSITION);
+    plx_position p;
+    position_at(&p, offset);
+    ((plx_position_cb *)c.cb)(c.arg, err, err ? NULL : &p);
+}
+
+static UNUSED void published(int err, uint64_t offset)
+{
+    store_call c = take_call(CALL_PUBLISH);
+    plx_position p;
+    position_at(&p, offset);
+    ((plx_publish_cb *)c.cb)(c.arg, err, err ? NULL : &p, false);
+}
+
+static UNUSED void wake(const char *sid, uint64_t generation)
+{
+    mailbox->wake(mailbox, plx_slice_of(sid_text(sid)), generation);
+}
+
+static UNUSED void superseded(const char *sid, uint64_t generation)
+{
+    mailbox->superseded(mailbox, plx_slice_of(sid_text(sid)), generation);
+}
+
+static UNUSED void session_gone(const char *sid, uint64_t generation)
+{
+    mailbox->gone(mailbox, plx_slice_of(sid_text(sid)), generation);
+}
+
+static UNUSED void done(const char *sid, uint64_t entry, unsigned status)
+{
+    mailbox->done(mailbox, plx_slice_of(sid_text(sid)), entry, status);
+}
+
+/* As when the store is closed: every call that is under way fails. */
+static void fail_calls(int err)
+{
+    while (first_call) {
+        store_call c = take_call(first_call->kind);
+        switch (c.kind) {
+        case CALL_POLL:
+        case CALL_LOOK:
+            ((plx_view_cb *)c.cb)(c.arg, err, NULL);
+            break;
+        case CALL_POST:
+        case CALL_TAKE:
+            ((plx_post_cb *)c.cb)(c.arg, err, PLX_POST_WAIT, 0, 0, NULL);
+            break;
+        case CALL_COMMIT:
+            ((void (*)(void *, int, const plx_work *))c.cb)(c.arg, err, NULL);
+            break;
+        case CALL_POSITION:
+            ((plx_position_cb *)c.cb)(c.arg, err, NULL);
+            break;
+        case CALL_PUBLISH:
+            ((plx_publish_cb *)c.cb)(c.arg, err, NULL, false);
+            break;
+        default:
+            ((void (*)(void *, int))c.cb)(c.arg, err);
+        }
+    }
+}
+
+/* ---- beginning and end ---- */
+
+static plx_channel_config channel_configs[] = {
+    {.pattern = (char *)"room:*", .backend = (char *)"relay", .reply = true},
+    {.pattern = (char *)"echo:*", .backend = (char *)"echo"},
+};
+static plx_channel_entry channel_entries[2];
+static plx_socket_config socket_config = {.path = (char *)"/socket",
+                                          .longpoll = true,
+                                          .lp_window_ms = 10000,
+                                          .max_channels = 100,
+                                          .ws_max_frame_bytes = 4000000,
+                                          .channels = channel_configs,
+                                          .channel_count = 2};
+static plx_channels channels = {&socket_config, channel_entries};
+
+static int world_start(void **state)
+{
+    (void)state;
+    plx_buf_init(&trace, 0);
+    now_ms = 1000000;
+    plx_clock_fake(now_ms, now_ms);
+    epoch = "e1";
+    on_answer = NULL;
+    quiet = false;
+    timer_count = watch_count = client_count = 0;
+    view = (plx_session_view){.slot_count = 0};
+    loop = ev_loop_new(EVFLAG_AUTO);
+    store_is_up = true;
+    config.secret = (char *)"0123456789abcdef0123456789abcdef";
+    config.sockets = &socket_config;
+    config.socket_count = 1;
+    config.max_body_bytes = 1048576;
+    channel_entries[0] =
+        (plx_channel_entry){.config = &channel_configs[0], .backend = &plx_relay_backend};
+    channel_entries[1] =
+        (plx_channel_entry){.config = &channel_configs[1], .backend = &plx_echo_backend};
+    forget_record();
+    lp = plx_longpoll_new(store, &config, &channels);
+    return 0;
+}
+
+/* Ends everything in the order of a worker: clients are told or forgotten, calls fail. What was not
+ * freed shows in the sanitizer build. */
+static int world_stop(void **state)
+{
+    (void)state;
+    on_answer = NULL;
+    quiet = true;
+    plx_longpoll_free(lp);
+    fail_calls(PLX_E_DOWN);
+    assert_int_equal(watch_count, 0);
+    assert_int_equal(timer_count, 0);
+    for (size_t i = 0; i < client_count; i++) {
+        assert_false(clients[i]->held);
+        free(clients[i]);
+    }
+    forget_record();
+    plx_buf_fini(&trace);
+    ev_loop_destroy(loop);
+    plx_clock_real();
+    return 0;
+}
+
+#endif
