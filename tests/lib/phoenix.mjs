@@ -24,8 +24,14 @@ export function page(name) {
   const window = { WebSocket, XMLHttpRequest, sessionStorage, addEventListener() {}, document: { addEventListener() {}, visibilityState: 'visible' } };
   window.self = window;
   const module = { exports: {} };
+  // Old versions leave heartbeat timers running when they disconnect; a closed page has none.
+  const timers = [];
+  const setTimer = (...args) => {
+    timers.push(setInterval(...args));
+    return timers.at(-1);
+  };
   // eslint-disable-next-line no-new-func
-  new Function('module', 'exports', 'self', 'window', fs.readFileSync(file, 'utf8'))(module, module.exports, window, window);
+  new Function('module', 'exports', 'self', 'window', 'setInterval', fs.readFileSync(file, 'utf8'))(module, module.exports, window, window, setTimer);
   const sockets = [];
   const { Socket, LongPoll } = module.exports;
   return {
@@ -47,6 +53,7 @@ export function page(name) {
         }
         s.reconnectTimer?.reset();
       }
+      for (const t of timers) clearInterval(t);
       close();
     },
   };
