@@ -27,7 +27,8 @@ struct plx_longpoll {
     plx_session_sweep sweep;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
-    plx_map *poll_by_key;                   /* "<sid>:<generation>" -> plx_lp_poll */
+    plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */
+    plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
     ev_prepare flush;                       /* answers them once, before the loop waits */
     uint64_t generation;
