@@ -57,7 +57,7 @@ struct plx_membership {
     plx_term ref;             /* of the join; stands in for a null join_ref later; owned */
     plx_slice assigns;        /* JSON object; owned */
     bool assigns_changed;     /* since plx_socket_restore / the join */
-    plx_position start;       /* deliveries begin after it */
+    plx_position start;       /* deliveries begin after it; final when nothing is pending */
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */

@@ -256,6 +256,22 @@ static void a_repeated_entry_publishes_under_the_same_numbers(void **state)
     assert_int_equal(plx_longpoll_parked(lp), 0);
 }
 
+/* Joined and pushed by one POST, whose worker died after the broadcast: the position that is read
+ * the second time lies behind it, and the client never saw its own message. */
+static void a_join_worked_again_begins_before_its_own_push(void **state)
+{
+    (void)state;
+    give("A", 2, 1, JOIN_A "\n" PUSH_A "\n" PUSH_A);
+    positioned(0, 12);
+    ignore_trace();
+    published_before(9);
+    published_before(11);
+    expect("commit S1 f2 e1 [open 1 room:a@8 " JOINED "] [after 1@9 " PUSHED "] "
+           "[after 1@11 " PUSHED "] set 1\n");
+    committed(0);
+    assert_int_equal(record[0].start.offset, 8);
+}
+
 static void an_outage_leaves_the_entry_to_whoever_comes(void **state)
 {
     (void)state;
@@ -648,6 +664,7 @@ int main(void)
         T(the_next_entry_is_worked_at_once),
         T(the_mount_is_configured_no_more),
         T(a_repeated_entry_publishes_under_the_same_numbers),
+        T(a_join_worked_again_begins_before_its_own_push),
         T(an_outage_leaves_the_entry_to_whoever_comes),
         T(an_outage_while_an_end_is_read),
         T(several_ends_of_which_one_fails),
