@@ -122,6 +122,11 @@ void plx_ws_open_timeout(plx_ws_conn *c);
 /* ws_socket.c */
 void plx_ws_socket_open(plx_ws_conn *c, const plx_connected *connected,
                         const plx_channels *channels);
+/* Whether so much of what the client sent is under way, or waits for it to read, that no more
+ * should be read from it: asked after each message. */
+bool plx_ws_socket_busy(const plx_ws_conn *c);
+/* Marks a paused connection for reading again if that is over. */
+void plx_ws_socket_relieve(plx_ws_conn *c);
 /* Ends and frees it; not from inside a callback of the core. */
 void plx_ws_socket_close(plx_ws_conn *c);
 
