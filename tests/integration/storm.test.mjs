@@ -18,15 +18,15 @@ const SECONDS = Number(process.env.POLLUX_STORM_SECONDS ?? 10);
 const SEED = Number(process.env.POLLUX_STORM_SEED ?? 20251120);
 const SESSIONS = Number(process.env.POLLUX_STORM_SESSIONS ?? 12);
 const WORKERS = 3;
-const TOPICS = ['room:1', 'room:2', 'room:3', 'others:1'];
+const SHARED = ['room:1', 'room:2', 'room:3', 'others:1'];
 
-const config = (redis) => `
+const config = (redis, windowMs) => `
 secret = "integration-tests-only-0123456789abcdef"
 redis { url = "${redis.url}" }
 refuse_delay_ms = 0
 delivery_log { messages = 1000000 bytes = 200000000 }
 socket "/s" {
-    longpoll { window_ms = 1000 }
+    longpoll { window_ms = ${windowMs} }
     check_origin = { "any" }
     channel "room:*"   { backend = "relay" reply = true }
     channel "others:*" { backend = "relay" reply = true relay_to = "others" }
@@ -60,10 +60,10 @@ const blows = {
 const ODDS = ['kill', 'kill', 'kill', 'kill', 'replace', 'replace', 'stop', 'stall', 'pause', 'cut', 'cut'];
 
 class System {
-  async start(dir) {
+  async start(dir, windowMs) {
     this.redis = await new Redis(dir, { durable: false }).start();
     const file = path.join(dir, 'pollux.conf');
-    fs.writeFileSync(file, config(this.redis));
+    fs.writeFileSync(file, config(this.redis, windowMs));
     Object.assign(this, await startFcgi(dir, file, { workers: WORKERS }));
     this.stopped = new Set();
     this.later = [];
@@ -100,11 +100,14 @@ class System {
   }
 }
 
-const readLogs = async (redis) => new Map(await Promise.all(TOPICS.map(async (t) => [t, await readLog(redis, t)])));
+async function readLogs(redis, sessions) {
+  const topics = [...new Set(sessions.flatMap((s) => s.topics))];
+  return new Map(await Promise.all(topics.map(async (t) => [t, await readLog(redis, t)])));
+}
 
-function report(system, sessions, book) {
+function report(system, sessions, book, seconds) {
   const sum = (k) => sessions.reduce((n, s) => n + s.stats[k], 0);
-  console.log(`seed ${SEED}, ${SECONDS} s: ${book.messages.size} messages pushed, ${sum('messages')} delivered in ${sum('polls')} polls; ${sum('posts')} POSTs; `
+  console.log(`seed ${SEED}, ${seconds} s: ${book.messages.size} messages pushed, ${sum('messages')} delivered in ${sum('polls')} polls; ${sum('posts')} POSTs; `
     + `${sum('repeated')} requests repeated, ${sum('lost')} answers lost, ${sum('twice')} sent twice; ${JSON.stringify(system.counts)}`);
 }
 
@@ -112,7 +115,7 @@ async function finish(system, sessions) {
   let why;
   try {
     await until('everybody to finish', async () => {
-      why = sessions.map((s) => s.unfinished() && `session ${s.name}: ${s.unfinished()}`).find(Boolean) ?? caughtUp(sessions, await readLogs(system.redis));
+      why = sessions.map((s) => s.unfinished() && `session ${s.name}: ${s.unfinished()}`).find(Boolean) ?? caughtUp(sessions, await readLogs(system.redis, sessions));
       return !why;
     }, 30000 * SLOW, 200);
   } catch (e) {
@@ -120,30 +123,31 @@ async function finish(system, sessions) {
   }
 }
 
-async function storm(system, sessions) {
-  const raging = system.rage(random(SEED));
+async function weather(system, sessions, { raging, seconds }) {
+  const rage = raging ? system.rage(random(SEED)) : null;
   await Promise.all(sessions.map((s) => s.start()));
-  await sleep(SECONDS * 1000);
+  await sleep(seconds * 1000);
   system.calm = true;
-  await raging;
+  await rage;
   await Promise.all(sessions.map((s) => s.settle()));
   await finish(system, sessions);
 }
 
-test(`a storm (seed ${SEED})`, { timeout: (SECONDS + 90) * 1000 * SLOW }, async () => {
+async function run({ raging, seconds, windowMs, requestMs, topics }, check = () => {}) {
   const dir = tempDir('storm');
   const system = new System();
   const book = new Book();
   let sessions = [];
   try {
-    await system.start(dir);
-    sessions = Array.from({ length: SESSIONS }, (_, i) => new StormSession(`s${i}`, { where: system.where, mount: '/s', topics: TOPICS, book, rng: random(SEED + 1 + i) }));
-    await storm(system, sessions).catch((e) => book.complain({ name: '-' }, e.message));
-    report(system, sessions, book);
-    audit(sessions, await readLogs(system.redis), book);
+    await system.start(dir, windowMs);
+    sessions = Array.from({ length: SESSIONS }, (_, i) => new StormSession(`s${i}`, { where: system.where, mount: '/s', topics: topics(i), book, rng: random(SEED + 1 + i), gentle: !raging, requestMs }));
+    await weather(system, sessions, { raging, seconds }).catch((e) => book.complain({ name: '-' }, e.message));
+    report(system, sessions, book, seconds);
+    audit(sessions, await readLogs(system.redis, sessions), book);
     assert.deepEqual(book.wrong, []);
     assert.doesNotMatch(system.program.text, /signal (6|11) |Sanitizer|runtime error/);
-    assert.ok(book.messages.size > SECONDS * SESSIONS, `${book.messages.size} messages: too few to prove anything`);
+    check(sessions);
+    assert.ok(book.messages.size > seconds * SESSIONS, `${book.messages.size} messages: too few to prove anything`);
   } catch (e) {
     console.error(`--- seed ${SEED}; log of pollux-fcgi ---\n${system.program?.text.split('\n').slice(-40).join('\n')}\n---`);
     throw e;
@@ -154,4 +158,17 @@ test(`a storm (seed ${SEED})`, { timeout: (SECONDS + 90) * 1000 * SLOW }, async 
     await system.stop();
     fs.rmSync(dir, { recursive: true, force: true });
   }
+}
+
+test(`a storm (seed ${SEED})`, { timeout: (SECONDS + 90) * 1000 * SLOW }, () => run({ raging: true, seconds: SECONDS, windowMs: 1000, requestMs: 4000, topics: () => SHARED }));
+
+// Nobody dies, nobody repeats anything, nobody else's messages come by: whatever takes longer than a
+// moment has waited for a window's end because nobody woke its poll.
+test('in fair weather nothing waits for the end of a window', { timeout: 60000 * SLOW }, () => {
+  const alone = { raging: false, seconds: 5, windowMs: 15000, requestMs: 20000, topics: (i) => [`room:of${i}`, `others:of${i}`] };
+  return run(alone, (sessions) => {
+    const slowest = sessions.map((s) => s.slowest).reduce((a, b) => (b.ms > a.ms ? b : a));
+    assert.ok(slowest.ms < 3000 * SLOW, `${slowest.what} took ${slowest.ms} ms`);
+    assert.equal(sessions.reduce((n, s) => n + s.stats.repeated, 0), 0, 'no request failed');
+  });
 });

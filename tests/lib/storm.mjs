@@ -2,7 +2,8 @@
 // told; and an auditor that compares all books with the logs in Redis when the storm is over.
 //
 // A session is careful: it repeats a request that got no answer, with the token that it holds. It also
-// polls twice at once, throws answers away as if they were lost, and posts the same twice.
+// polls twice at once, throws answers away as if they were lost, and posts the same twice, unless it
+// is a gentle one.
 import { FcgiConn } from './fcgi.mjs';
 import { redisCommand } from './resp.mjs';
 import { sleep } from './wait.mjs';
@@ -40,8 +41,8 @@ export class Book {
 }
 
 export class StormSession {
-  constructor(name, { where, mount, topics, book, rng, requestMs = 4000 }) {
-    Object.assign(this, { name, where, mount, topics, book, rng, requestMs });
+  constructor(name, { where, mount, topics, book, rng, gentle = false, requestMs = 4000 }) {
+    Object.assign(this, { name, where, mount, topics, book, rng, gentle, requestMs });
     this.ref = 0;
     this.pending = new Map(); // ref -> what was asked
     this.joined = new Map(); // topic -> join_ref, as far as it was sent
@@ -49,7 +50,18 @@ export class StormSession {
     this.memberships = [];
     this.seen = new Set();
     this.running = true;
+    this.conns = new Set();
     this.stats = { polls: 0, posts: 0, repeated: 0, lost: 0, twice: 0, messages: 0 };
+    this.slowest = { ms: 0 };
+  }
+
+  get rough() {
+    return !this.calm && !this.gentle;
+  }
+
+  waited(what, since) {
+    const ms = Date.now() - since;
+    if (ms > this.slowest.ms) this.slowest = { ms, what };
   }
 
   wrong(text) {
@@ -62,6 +74,7 @@ export class StormSession {
   async ask(req, cutAfterMs) {
     const conn = new FcgiConn(this.where);
     let timer;
+    this.conns.add(conn);
     try {
       await conn.connect();
       conn.send(req);
@@ -72,6 +85,7 @@ export class StormSession {
       return null;
     } finally {
       clearTimeout(timer);
+      this.conns.delete(conn);
       conn.abort();
     }
   }
@@ -101,7 +115,7 @@ export class StormSession {
       this.running = false;
       return false;
     }
-    if (!this.calm && body.messages.length > 0 && this.rng.chance(0.05)) {
+    if (this.rough && body.messages.length > 0 && this.rng.chance(0.05)) {
       this.stats.lost++; // on its way to us
       return true;
     }
@@ -112,7 +126,7 @@ export class StormSession {
 
   async pollLoop() {
     while (this.running) {
-      const rough = !this.calm;
+      const { rough } = this;
       if (rough && this.rng.chance(0.05)) {
         this.stats.twice++;
         await Promise.all([this.poll(), sleep(this.rng.between(0, 30)).then(() => this.poll())]);
@@ -128,14 +142,14 @@ export class StormSession {
   ask1(kind, topic, event, payload, more = {}) {
     const ref = String(++this.ref);
     const joinRef = kind === 'join' ? ref : (this.joined.get(topic) ?? null);
-    this.pending.set(ref, { kind, topic, joinRef, ...more });
+    this.pending.set(ref, { kind, topic, joinRef, ms: Date.now(), ...more });
     if (kind === 'join') this.joined.set(topic, ref);
     return JSON.stringify([joinRef, ref, topic, event, payload]);
   }
 
   push(topic) {
     const id = `${this.name}.${this.ref + 1}`;
-    this.book.messages.set(id, { topic, by: this.name, sentAt: this.book.now(), ackedAt: Infinity });
+    this.book.messages.set(id, { topic, by: this.name, sentAt: this.book.now(), ackedAt: Infinity, ms: Date.now() });
     return this.ask1('push', topic, 'said', { id }, { id });
   }
 
@@ -171,8 +185,8 @@ export class StormSession {
 
   async postOnce(body) {
     const req = { method: 'POST', target: this.target(this.token), headers: { 'Content-Type': 'application/x-ndjson' }, body };
-    const cut = !this.calm && this.rng.chance(0.2) ? this.rng.between(0, 30) : undefined;
-    if (this.calm || !this.rng.chance(0.05)) return this.ask(req, cut);
+    const cut = this.rough && this.rng.chance(0.2) ? this.rng.between(0, 30) : undefined;
+    if (!this.rough || !this.rng.chance(0.05)) return this.ask(req, cut);
     this.stats.twice++;
     const both = await Promise.all([this.ask(req, cut), this.ask(req)]);
     return both[0] ?? both[1];
@@ -197,7 +211,7 @@ export class StormSession {
     while (this.running && !this.calm) {
       const lines = Array.from({ length: 1 + this.rng.below(5) }, () => this.line());
       await this.post(lines.join('\n'));
-      await sleep(this.rng.between(5, 60));
+      await sleep(this.gentle ? this.rng.between(20, 300) : this.rng.between(5, 60));
     }
   }
 
@@ -218,6 +232,7 @@ export class StormSession {
       return;
     }
     this.pending.delete(ref);
+    this.waited(`the reply to ${asked.kind} ${topic} ref ${ref}`, asked.ms);
     if (payload.status !== 'ok') this.wrong(`${asked.kind} ${topic} ref ${ref} failed: ${JSON.stringify(payload)}`);
     if (asked.kind === 'join') this.opened(topic, joinRef);
     if (asked.kind !== 'push') return;
@@ -247,6 +262,7 @@ export class StormSession {
     if (!message || message.topic !== topic) this.wrong(`${id} on ${topic} is no message of ours`);
     if (this.seen.has(id)) this.wrong(`${id} came twice on ${topic}`);
     this.seen.add(id);
+    if (message) this.waited(`${id} on ${topic}`, message.ms);
     if (!m) this.wrong(`${id} came while ${topic} was not joined`);
     else m.ids.push(id);
     if (OTHERS.test(topic) && message?.by === this.name) this.wrong(`${id} came back to its sender on ${topic}`);
@@ -266,7 +282,8 @@ export class StormSession {
 
   async stop() {
     this.running = false;
-    await this.polling;
+    for (const c of this.conns) if (c.conn.socket) c.abort();
+    await Promise.all([this.polling, this.posting]);
   }
 }
 
@@ -290,7 +307,7 @@ export function caughtUp(sessions, logs) {
 /** Compares what one membership got with the log: in order, without a hole, from early enough on. */
 function auditMembership(s, m, place, book) {
   const own = (id) => OTHERS.test(m.topic) && book.messages.get(id)?.by === s.name;
-  const log = place.log;
+  const { log } = place;
   const end = s.ends?.get(m.joinRef);
   const got = new Set(m.ids);
   m.ids.forEach((id, i) => {
