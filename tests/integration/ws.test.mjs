@@ -268,6 +268,27 @@ describe('pollux-ws', () => {
       }
     });
 
+    test('SIGHUP brings a changed configuration; with a broken one the old workers stay', TIMEOUT, async () => {
+      const file = path.join(dir, 'changing.conf');
+      const text = CONFIG(redis.url);
+      fs.writeFileSync(file, text);
+      const own = await startWs(dir, file);
+      try {
+        const first = children(own.program.pid);
+        fs.writeFileSync(file, text.replace('channel "echo:*"', 'chanel "echo:*"'));
+        process.kill(own.program.pid, 'SIGHUP');
+        await until('the complaint', () => /changing\.conf:\d+:.*chanel/.test(own.program.text), 5000 * SLOW);
+        (await joined('room:still', own)).destroy();
+        assert.deepEqual(children(own.program.pid), first);
+        fs.writeFileSync(file, text.replace('channel "echo:*"', 'channel "fresh:*"'));
+        process.kill(own.program.pid, 'SIGHUP');
+        await until('a new worker alone', () => children(own.program.pid).length === 1 && children(own.program.pid)[0] !== first[0], 10000 * SLOW);
+        (await joined('fresh:1', own)).destroy();
+      } finally {
+        assert.deepEqual(await own.program.stop('SIGTERM', 8000 * SLOW), { code: 0, signal: null }, own.program.text);
+      }
+    });
+
     test('SIGTERM: 1012 to all, at once when they are few; peers that do not answer delay it by a second', TIMEOUT, async () => {
       const own = await startWs(dir, config);
       const sockets = await Promise.all(Array.from({ length: 30 }, () => joined('room:t', own)));
