@@ -108,7 +108,8 @@ struct plx_socket {
     plx_slice id;                 /* socket id, may be empty; owned */
     plx_slice params, claims;     /* JSON objects; owned */
     plx_list memberships;         /* plx_membership.node, oldest first */
-    unsigned membership_count;    /* live ones: what max_channels counts */
+    unsigned membership_count;    /* live ones */
+    size_t max_channels;          /* as configured, or less */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
@@ -134,6 +135,7 @@ typedef struct plx_socket_init {
     plx_store *store;
     const plx_channels *channels;
     plx_slice session, id, params, claims; /* copied */
+    size_t max_channels;                   /* the transport's own bound; 0: none */
 } plx_socket_init;
 
 plx_socket *plx_socket_new(const plx_socket_init *init);

@@ -45,7 +45,7 @@ void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
         entry = plx_channels_route(s->channels, m->topic.text);
     if (!entry)
         plx_socket_answer(s, m, none, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
-    else if (s->membership_count >= s->channels->config->max_channels &&
+    else if (s->membership_count >= s->max_channels &&
              !plx_socket_find(s, m->topic.text))
         plx_socket_answer(s, m, m->join_ref, true,
                           PLX_JSON_PAYLOAD("{\"reason\":\"too many channels joined\"}"));

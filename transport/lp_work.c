@@ -256,6 +256,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
         .id = work->id,
         .params = work->params,
         .claims = work->claims,
+        .max_channels = PLX_LP_CHANNELS,
     };
     plx_socket *s = plx_socket_new(&init);
     s->entry = work->entry.id;

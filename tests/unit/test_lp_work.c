@@ -205,6 +205,41 @@ static void a_reply_that_is_too_large_says_so(void **state)
     free(body);
 }
 
+/* With more, the token would grow longer than what is taken for one: the session would be lost. */
+static void a_session_joins_as_many_topics_as_fit_its_token(void **state)
+{
+    (void)state;
+    static char lines[PLX_LP_CHANNELS * 60];
+    size_t n = 0;
+    socket_config.max_channels = 100000;
+    for (unsigned i = 0; i <= PLX_LP_CHANNELS; i++)
+        n += (size_t)snprintf(lines + n, sizeof lines - n,
+                              "%c[null,\"%u\",\"room:%u\",\"phx_join\",{}]", i == 0 ? 'n' : '\n', i,
+                              i);
+    plx_work w = work_of("S1", 1, 1, PLX_ENTRY_POST, lines);
+    plx_lp_work_start(lp, &w);
+    socket_config.max_channels = 100;
+    for (unsigned i = 0; i < PLX_LP_CHANNELS; i++)
+        positioned(0, 1);
+    const char *got = plx_buf_cstr(&trace);
+    assert_non_null(strstr(got, "[open 800 room:799@1 "));
+    assert_non_null(strstr(got,
+                           "[[null,\"800\",\"room:800\",\"phx_reply\",{\"response\":"
+                           "{\"reason\":\"too many channels joined\"},\"status\":\"error\"}]]"));
+    ignore_trace();
+    plx_lp_mark marks[PLX_LP_CHANNELS];
+    plx_lp_cursor c = {
+        .vsn = PLX_V2, .q = UINT32_MAX, .marks = marks, .mark_count = PLX_LP_CHANNELS};
+    for (unsigned i = 0; i < PLX_LP_CHANNELS; i++)
+        marks[i] = (plx_lp_mark){UINT32_MAX, UINT32_MAX};
+    plx_buf token;
+    plx_buf_init(&token, 0);
+    memcpy(c.sid, sid_text("S1"), sizeof c.sid);
+    plx_lp_token_make(plx_slice_of(config.secret), plx_slice_of("/socket"), &c, &token);
+    assert_true(plx_lp_token_form(plx_buf_slice(&token)));
+    plx_buf_fini(&token);
+}
+
 /* ---- entries one after the other ---- */
 
 static void the_next_entry_is_worked_at_once(void **state)
@@ -661,6 +696,7 @@ int main(void)
         T(a_gap_of_a_slot_that_is_gone),
         T(a_topic_that_is_configured_no_more),
         T(a_reply_that_is_too_large_says_so),
+        T(a_session_joins_as_many_topics_as_fit_its_token),
         T(the_next_entry_is_worked_at_once),
         T(the_mount_is_configured_no_more),
         T(a_repeated_entry_publishes_under_the_same_numbers),
