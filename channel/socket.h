@@ -109,7 +109,7 @@ struct plx_socket {
     plx_slice params, claims;     /* JSON objects; owned */
     plx_list memberships;         /* plx_membership.node, oldest first */
     unsigned membership_count;    /* live ones */
-    size_t max_channels;          /* as configured, or less */
+    size_t max_channels;          /* the transport's own bound; 0: none */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.

@@ -36,6 +36,12 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
     plx_call_ask(call, NULL, message->payload);
 }
 
+static bool is_full(const plx_socket *s)
+{
+    return s->membership_count >= s->channels->config->max_channels ||
+           (s->max_channels > 0 && s->membership_count >= s->max_channels);
+}
+
 void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
 {
     static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
@@ -45,8 +51,7 @@ void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
         entry = plx_channels_route(s->channels, m->topic.text);
     if (!entry)
         plx_socket_answer(s, m, none, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
-    else if (s->membership_count >= s->max_channels &&
-             !plx_socket_find(s, m->topic.text))
+    else if (is_full(s) && !plx_socket_find(s, m->topic.text))
         plx_socket_answer(s, m, m->join_ref, true,
                           PLX_JSON_PAYLOAD("{\"reason\":\"too many channels joined\"}"));
     else
