@@ -56,12 +56,12 @@ typedef struct plx_ws_conn {
     ev_tstamp last; /* bytes came from the client */
     plx_ws_deflate deflate;
     uint8_t state, vsn;
-    bool in_id_map;
-    bool paused;   /* not reading: the core is busy */
-    bool relieved; /* it is not any more */
-    bool discard;  /* CLOSING: nothing that comes is looked at */
-    bool shut_due; /* CLOSING: end our side as soon as everything is written */
-    bool shut;     /* done */
+    bool in_id_map : 1;
+    bool paused : 1;   /* not reading: too much is under way */
+    bool relieved : 1; /* not any more */
+    bool discard : 1;  /* CLOSING: nothing that comes is looked at */
+    bool shut_due : 1; /* CLOSING: end our side as soon as everything is written */
+    bool shut : 1;     /* done */
 } plx_ws_conn;
 
 struct plx_ws_server {
