@@ -279,6 +279,7 @@ describe('pollux-ws', () => {
         process.kill(own.program.pid, 'SIGHUP');
         await until('the complaint', () => /changing\.conf:\d+:.*chanel/.test(own.program.text), 5000 * SLOW);
         (await joined('room:still', own)).destroy();
+        await until('the old worker alone', () => children(own.program.pid).length === 1, 5000 * SLOW);
         assert.deepEqual(children(own.program.pid), first);
         fs.writeFileSync(file, text.replace('channel "echo:*"', 'channel "fresh:*"'));
         process.kill(own.program.pid, 'SIGHUP');
