@@ -102,12 +102,15 @@ static bool authorized(const plx_api *api, const plx_http_request *r)
 static void refuse(plx_http_request *r, unsigned status, const char *headers, const char *code,
                    const char *hint, const char *message)
 {
+    json_object *document = plx_json_new_object();
     plx_buf json;
 
     plx_buf_init(&json, 0);
-    plx_admin_error(&json, code, hint, "%s", message);
+    plx_admin_error(document, code, hint, "%s", message);
+    plx_json_write(&json, document);
     respond(r, status, headers, plx_buf_slice(&json));
     plx_buf_fini(&json);
+    json_object_put(document);
 }
 
 static const struct route *find_route(plx_slice path)
