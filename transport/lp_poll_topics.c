@@ -192,9 +192,14 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
     const poll_topic *before = topic_before(p, slot);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
-    if (before && before->merge.delivered > offset)
-        offset = before->merge.delivered;
+    uint32_t life = plx_lp_life(slot->start.epoch);
+    uint64_t past = plx_lp_cursor_past(&p->cursor, life);
+    if (before && before->merge.delivered > past)
+        past = before->merge.delivered;
+    if (offset < past)
+        offset = past;
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
+    t->merge.life = life;
     t->merge.follows = before ? before->merge.slot : 0;
     t->poll = p;
     t->watch.ops = &feed_ops;
