@@ -92,6 +92,7 @@ int plx_dev_wait_until(plx_dev *d, const char *what, uint64_t ms,
             plx_buf_clear(&why);
     }
     if (!ok && !d->stopping) {
+        plx_buf_clear(&why); /* the last try's complaint may still stand there */
         answers(d, &why);
         plx_dev_complain("%s does not answer: %s", what, plx_buf_cstr(&why));
     }

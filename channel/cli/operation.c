@@ -7,6 +7,7 @@
 #include "channel/cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PATIENCE_S 5.0
 
@@ -83,6 +84,14 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Where Redis is, without the password that the configuration holds. */
+static const char *address(const char *url)
+{
+    const char *at = strncmp(url, "unix:", 5) == 0 ? NULL : strrchr(url, '@');
+
+    return at != NULL ? at + 1 : url;
+}
+
 /* Turns the loop until the answer or the end of patience, which is complained about. */
 static void wait_for_answer(operation *o, const plx_config *config)
 {
@@ -94,7 +103,8 @@ static void wait_for_answer(operation *o, const plx_config *config)
         ev_run(o->loop, 0);
     ev_timer_stop(o->loop, &patience);
     if (!o->answered)
-        fprintf(stderr, "pollux %s: Redis at %s %s within %.0f s\n", o->command, config->redis.url,
+        fprintf(stderr, "pollux %s: Redis at %s %s within %.0f s; 'pollux check' tells why\n",
+                o->command, address(config->redis.url),
                 o->started ? "did not answer" : "can't be reached", PATIENCE_S);
 }
 

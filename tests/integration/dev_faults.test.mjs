@@ -85,6 +85,28 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
     }
   });
 
+  test('a given Redis that refuses is told once, not once for each try', TIMEOUT, () => {
+    const r = run(['dev', '--state', path.join(dir, 'noredis'), '--redis', 'unix:/nonexistent/redis.sock']);
+    assert.equal(r.status, 1);
+    assert.equal(r.stderr.match(/No such file or directory/g).length, 1, r.stderr);
+  });
+
+  test('a Redis that is away does not make publish print its password', TIMEOUT, () => {
+    const conf = path.join(dir, 'away.conf');
+    fs.writeFileSync(conf, 'secret = "0123456789012345678901234567890123456789"\n' +
+      'redis { url = "redis://me:top-secret@127.0.0.1:1/0" }\nsocket "/s" { channel "a" { } }\n');
+    const r = run(['publish', 'a', 'e', '1', '--config', conf]);
+    assert.equal(r.status, 1);
+    assert.match(r.stderr, /Redis at 127\.0\.0\.1:1\/0 can't be reached.*pollux check/);
+    assert.doesNotMatch(r.stderr + r.stdout, /top-secret/);
+  });
+
+  test('--version is answered also after a command', () => {
+    const r = run(['publish', '--version']);
+    assert.equal(r.status, 0, r.stderr);
+    assert.equal(r.stdout, run(['--version']).stdout);
+  });
+
   test('a state directory whose sockets would have too long names is refused', () => {
     const r = run(['dev', '--state', path.join(dir, 'x'.repeat(100))]);
     assert.equal(r.status, 1);
