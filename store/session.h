@@ -39,6 +39,8 @@ typedef struct plx_session_init {
     uint64_t life_ms;         /* without a poll or POST */
 } plx_session_init;
 
+/* Creates the session, which lives life_ms without a poll or POST. cb, never before the return: 0,
+ * PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all the same). */
 void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
                         void *arg);
 
