@@ -138,7 +138,7 @@ fuzzers: $(FUZZERS)
 # goes to stdout.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to choose the port)
-	@conf/install-deps.sh run
+	@conf/install-deps.sh run >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
