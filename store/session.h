@@ -24,9 +24,11 @@
 #include "store/store.h"
 #include "store/event.h"
 
-#define PLX_SID_LEN   22   /* characters: plx_random_id(…, 22) */
-#define PLX_LEASE_MS  4000 /* a holder renews it at half time when its work takes longer */
-#define PLX_Q_ENTRIES 1000 /* past either the session ends, reason "overflow" */
+#define PLX_SID_LEN  22   /* characters: plx_random_id(…, 22) */
+#define PLX_LEASE_MS 4000 /* a holder renews it at half time when its work takes longer */
+/* With either of these unfetched, the next commit with messages ends the session, reason
+ * "overflow"; what one entry adds always fits. */
+#define PLX_Q_ENTRIES 1000
 #define PLX_Q_BYTES   1048576
 #define PLX_Q_MESSAGE (PLX_Q_BYTES - 65536) /* longest text of one: names come on top */
 

@@ -36,16 +36,18 @@ local function write_slots()
   redis.call('EXPIRE', state, KEEP_S)
 end
 
--- False when the queue can't take them.
+-- False when the client has not fetched what it has for too long. One entry's own messages always fit:
+-- a POST may hold as many lines as its body has room for, and each is answered.
 local function write_messages()
   if messages == 0 then return true end
   local n, bytes, base = get('qn', 'qbytes', 'qbase')
   n, bytes = num(n), num(bytes)
-  if redis.call('XLEN', queue) + messages > tonumber(ARGV[5]) then return false end
+  if redis.call('XLEN', queue) >= tonumber(ARGV[5]) or bytes - num(base) >= tonumber(ARGV[6]) then
+    return false
+  end
   for _ = 1, messages do
     local message = arg()
     n, bytes = n + 1, bytes + #message
-    if bytes - num(base) > tonumber(ARGV[6]) then return false end
     redis.call('XADD', queue, text(n) .. '-0', 'm', message, 'c', text(bytes))
   end
   set('qn', text(n), 'qbytes', text(bytes))

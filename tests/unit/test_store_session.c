@@ -346,7 +346,25 @@ static void test_queue_overflow(void **state)
     assert_int_equal(commit_messages(a, "heavy", &p, 400, kilobyte).err, 0);
     assert_int_equal(poll_of(a, "heavy", 1500, 1)->q_count, 500);
     p = post_with(a, "heavy", "", 200, "4");
-    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, 0);
+    p = post_with(a, "heavy", "", 200, "5");
+    assert_int_equal(commit_messages(a, "heavy", &p, 1, "m").err, PLX_E_GONE);
+}
+
+/* A POST of 1,500 lines is answered line by line, though nobody could have fetched any of it yet.
+ */
+static void test_one_large_entry_does_not_overflow(void **state)
+{
+    (void)state;
+    create(a, "large", "", LIFE);
+    post p = post_with(a, "large", "", 200, "1");
+    assert_int_equal(commit_messages(a, "large", &p, 1500, "m").err, 0);
+    view *x = poll_of(b, "large", 0, 1);
+    assert_int_equal(x->err, 0);
+    assert_int_equal(x->q_count, 1500);
+    poll_of(b, "large", 501, 2);
+    p = post_with(a, "large", "", 200, "2");
+    assert_int_equal(commit_messages(a, "large", &p, 1, "m").err, 0);
 }
 
 static void test_inbox_bounds(void **state)
@@ -516,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_superseded),
         cmocka_unit_test(test_end),
         cmocka_unit_test(test_queue_overflow),
+        cmocka_unit_test(test_one_large_entry_does_not_overflow),
         cmocka_unit_test(test_inbox_bounds),
         cmocka_unit_test(test_sessions_of_an_id),
         cmocka_unit_test(test_out_of_memory),
