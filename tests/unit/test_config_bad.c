@@ -178,6 +178,19 @@ static void test_bad_ones(void **state)
     }
 }
 
+/* The origin that was left out must not be followed by a complaint that none is left. */
+static void test_a_bad_origin_is_one_problem(void **state)
+{
+    (void)state;
+    plx_config *c;
+    plx_buf problems;
+    assert_int_equal(load(IN_SOCKET("check_origin = { \"example.com\" }"), &c, &problems),
+                     PLX_E_INVALID);
+    assert_non_null(find_problem(plx_buf_cstr(&problems), 3, "\"example.com\"", "//HOST"));
+    assert_null(strstr(plx_buf_cstr(&problems), "is empty"));
+    plx_buf_fini(&problems);
+}
+
 static void test_many_problems_in_order(void **state)
 {
     (void)state;
@@ -238,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_ones),
+        cmocka_unit_test(test_a_bad_origin_is_one_problem),
         cmocka_unit_test(test_many_problems_in_order),
         cmocka_unit_test(test_countless_problems),
         cmocka_unit_test(test_secrets_are_not_shown),
