@@ -100,7 +100,7 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 # place of X.
 FAKED   := plx_topic_publish plx_topic_position plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
-           ev_timer_start
+           plx_store_refusal ev_timer_start
 $(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded admin api) $(B)/fuzz/socket: \
   LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.

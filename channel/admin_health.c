@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "channel/admin_error.h"
 #include "store/feed.h"
 #include "store/topic.h"
@@ -74,6 +75,21 @@ static void answer(health *h, const char *problem)
     plx_admin_answer(h->cb, h->arg, problem ? 503 : 200, document);
 }
 
+/* A Redis that answers, but not as it should, needs something else than one that is silent. */
+static void answer_failure(health *h, int err)
+{
+    const char *refusal = plx_store_refusal(h->store);
+    char text[256];
+
+    if (err != PLX_E_STORE)
+        snprintf(text, sizeof text, "Redis did not answer");
+    else if (*refusal != '\0')
+        snprintf(text, sizeof text, "Redis refused: %s", refusal);
+    else
+        snprintf(text, sizeof text, "Redis answered oddly");
+    answer(h, text);
+}
+
 static void published(void *arg, int err, const plx_position *position, bool repeated)
 {
     health *h = arg;
@@ -81,7 +97,7 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     (void)position;
     (void)repeated;
     if (err != 0)
-        answer(h, "Redis did not take a message");
+        answer_failure(h, err);
     health_unref(h);
 }
 
@@ -121,7 +137,7 @@ static void positioned(void *arg, int err, const plx_position *position)
     health *h = arg;
 
     if (err != 0) {
-        answer(h, "Redis did not answer");
+        answer_failure(h, err);
     } else if (!h->answered) {
         h->watch.ops = &ops;
         plx_feed_watch_start(h->store, &h->watch, plx_slice_of(h->topic), position);

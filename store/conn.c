@@ -360,6 +360,11 @@ bool plx_conn_up(const plx_conn *c)
     return c->state == PLX_CONN_UP;
 }
 
+const char *plx_conn_refusal(const plx_conn *c)
+{
+    return c->refused;
+}
+
 uint64_t plx_conn_up_since(const plx_conn *c)
 {
     return c->since_ms;

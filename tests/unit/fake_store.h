@@ -75,6 +75,15 @@ void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *c
     r->positioned = cb;
 }
 
+static const char *fake_refusal = "";
+
+const char *__wrap_plx_store_refusal(const plx_store *s);
+const char *__wrap_plx_store_refusal(const plx_store *s)
+{
+    assert(s == fake_store);
+    return fake_refusal;
+}
+
 const plx_config *__wrap_plx_store_config(const plx_store *s);
 const plx_config *__wrap_plx_store_config(const plx_store *s)
 {

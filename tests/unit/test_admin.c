@@ -402,6 +402,7 @@ static void test_health_redis_away(void **state)
     start_health();
     fake_answer(0, PLX_E_TIMEOUT);
     assert_int_equal(last_status, 503);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis did not answer\""));
     end_health();
 }
 
@@ -411,8 +412,20 @@ static void test_health_publication_fails_or_is_lost(void **state)
     start_health();
     fake_answer(0, 0);
     fake_watch->ops->ready(fake_watch);
+    fake_refusal = "OOM command not allowed";
     fake_answer(0, PLX_E_STORE);
     assert_int_equal(last_status, 503);
+    assert_non_null(strstr(last_json, "\"redis\":\"up\""));
+    assert_non_null(strstr(last_json, "\"message\":\"Redis refused: OOM command not allowed\""));
+    end_health();
+    start_health();
+    fake_answer(0, PLX_E_STORE);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis refused: OOM command not allowed\""));
+    end_health();
+    fake_refusal = "";
+    start_health();
+    fake_answer(0, PLX_E_STORE);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis answered oddly\""));
     end_health();
     start_health();
     fake_answer(0, 0);
