@@ -11,8 +11,8 @@
  * and returns within four seconds; at a second signal at once. */
 int plx_worker_serve(const char *config_path, int listen_fd);
 
-/* Loads the configuration; owned by the caller. Errors go to stderr and give NULL. Warnings go there
- * only when asked for: they are told once, by the process that starts the workers. */
+/* Loads the configuration; owned by the caller. Errors go to stderr and give NULL. Warnings go
+ * there only when asked for: they are told once, by the process that starts the workers. */
 struct plx_config *plx_worker_config(const char *config_path, bool warnings);
 
 #endif
