@@ -60,9 +60,10 @@ typedef struct plx_channel_config {
     bool has_presence;    /* parsed; `pollux check` reports it as not yet there */
     char *presence_key;
     plx_strings presence_meta;
-    bool has_history; /* same */
-    uint64_t history_size, history_ttl_s;
-    unsigned line; /* in the file, for messages */
+    bool has_history;
+    uint64_t history_size;  /* messages that `since` and /history reach back over */
+    uint64_t history_ttl_s; /* and seconds of silence after which they are gone */
+    unsigned line;          /* in the file, for messages */
 } plx_channel_config;
 
 /* socket "PATH" { ... } */

@@ -105,7 +105,7 @@ static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
             return false;
         size_t before = a->out->len;
         separate(a);
-        if (m->encode(m->arg, e, a->out))
+        if (m->encode(m->arg, t, e, a->out))
             a->messages++;
         else
             a->out->len = before;

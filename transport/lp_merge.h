@@ -28,6 +28,7 @@ typedef struct plx_lp_topic {
     bool open;          /* its opening was delivered */
     bool ended;         /* its end was delivered */
     bool lost;          /* nothing more can come from its log */
+    bool with_position; /* its broadcasts carry their positions */
     uint64_t delivered; /* cursor: events up to here are covered */
     uint64_t seen;      /* `events` holds everything up to here that is for this socket */
     plx_event **events; /* owned references, in order; [head, count) are to be delivered */
@@ -58,9 +59,9 @@ typedef struct plx_lp_merge {
     plx_list topics;  /* plx_lp_topic.node */
     plx_list entries; /* plx_lp_entry.node, in order; delivered ones are freed */
     uint64_t q;       /* cursor in the queue */
-    /* The text of an event for this socket: appends it as an element (a quoted JSON string) to out;
-     * false: it can't reach this socket (skipped and counted). */
-    bool (*encode)(void *arg, plx_event *e, plx_buf *out);
+    /* The text of an event of `t` for this socket: appends it as an element (a quoted JSON string)
+     * to out; false: it can't reach this socket (skipped and counted). */
+    bool (*encode)(void *arg, const plx_lp_topic *t, plx_event *e, plx_buf *out);
     void *arg;
     /* What a blocked run waits for: this slot has to be seen up to there. 0: nothing. */
     uint32_t blocked_slot;

@@ -285,10 +285,10 @@ void plx_lp_poll_up(plx_longpoll *lp)
     }
 }
 
-static bool encode(void *arg, plx_event *e, plx_buf *out)
+static bool encode(void *arg, const plx_lp_topic *t, plx_event *e, plx_buf *out)
 {
     lp_poll *p = arg;
-    plx_blob *text = plx_encode_event(p->cursor.vsn, false, false, e);
+    plx_blob *text = plx_encode_event(p->cursor.vsn, false, t->with_position, e);
     if (text == NULL) {
         p->lp->skipped_binary++;
         return false;

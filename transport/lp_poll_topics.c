@@ -59,7 +59,8 @@ static void feed_event(plx_feed_watch *w, plx_event *e)
     lp_poll *p = t->poll;
     plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
     t->merge.seen = e->position.offset;
-    if (!plx_slice_eq(e->from, sid))
+    bool known = e->kind == PLX_KIND_PRESENCE && e->position.offset <= t->diffs_after;
+    if (!known && !plx_slice_eq(e->from, sid))
         plx_lp_topic_add(&t->merge, e);
     if (t->merge.count - t->merge.head >= PLX_LP_MESSAGES || t->merge.bytes >= PLX_LP_BYTES) {
         p->full = true; /* as much as an answer holds: the rest follows with the next poll */
@@ -120,10 +121,13 @@ static void watch_topic(lp_poll *p, const plx_slot *slot, bool open)
 {
     if (plx_lp_merge_topic(&p->merge, slot->number))
         return;
+    const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
     poll_topic *t = plx_alloc_zero(1, sizeof *t);
     plx_position from = slot->start;
     from.offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
     plx_lp_topic_init(&t->merge, slot->number, from.offset, open);
+    t->merge.with_position = channel && channel->has_history;
+    t->diffs_after = slot->diffs_after;
     t->poll = p;
     t->watch.ops = &feed_ops;
     plx_list_push(&p->merge.topics, &t->merge.node);

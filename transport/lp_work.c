@@ -130,6 +130,7 @@ static void name_slot(plx_q_entry *q, const plx_membership *m)
     q->slot.number = m->slot;
     q->slot.topic = copy_slice(m->topic);
     q->slot.start = m->start;
+    q->slot.diffs_after = m->diffs_after;
 }
 
 /* The end of a membership: where its topic stands now, unless a rejoin began at a known place, or
@@ -254,7 +255,8 @@ static void end_unrouted(lp_work *w, const plx_slot *slot)
     if (plx_encode(w->vsn, false, &out, &text, &binary) == 0) {
         work_out *o = new_out(w);
         o->q.kind = PLX_Q_END;
-        o->q.slot = (plx_slot){.number = slot->number, .start = slot->start};
+        o->q.slot = (plx_slot){
+            .number = slot->number, .start = slot->start, .diffs_after = slot->diffs_after};
         o->q.slot.topic = copy_slice(slot->topic);
         o->q.text = copy_slice(plx_buf_slice(&text));
     }
@@ -282,7 +284,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
     s->entry = work->entry.id;
     for (size_t i = 0; i < work->slot_count; i++) {
         const plx_slot *slot = &work->slots[i];
-        if (!plx_socket_restore(s, slot->topic, &slot->start, slot->number, slot->state))
+        if (!plx_socket_restore(s, slot))
             end_unrouted(transport, slot);
     }
     return s;
@@ -402,6 +404,7 @@ static size_t changed_slots(lp_work *w, plx_slot *slots, plx_buf *state)
         slots[n++] = (plx_slot){.number = m->slot,
                                 .topic = m->topic,
                                 .start = m->start,
+                                .diffs_after = m->diffs_after,
                                 .state = plx_slice_make(NULL, state->len - before)};
     }
     const char *at = state->data;

@@ -205,9 +205,10 @@ int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position
 
 plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e)
 {
+    enum plx_encoding text = vsn == PLX_V1 ? PLX_ENC_V1_TEXT : PLX_ENC_V2_TEXT;
     enum plx_encoding which = e->kind == PLX_KIND_BINARY ? PLX_ENC_V2_BINARY
-                              : vsn == PLX_V1            ? PLX_ENC_V1_TEXT
-                                                         : PLX_ENC_V2_TEXT;
+                              : with_position            ? text + PLX_ENC_V1_POSITION
+                                                         : text;
     if (which == PLX_ENC_V2_BINARY && (!allow_binary || vsn != PLX_V2))
         return NULL;
     if (!e->encoded[which]) {
