@@ -92,6 +92,7 @@ plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
     m->accepted = m->opened = m->shown = true;
     m->start = slot->start;
     m->diffs_after = slot->diffs_after;
+    m->goes_back = slot->goes_back;
     m->slot = slot->number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;

@@ -58,22 +58,22 @@ struct plx_membership {
     plx_term ref;         /* of the join; stands in for a null join_ref later; owned */
     plx_slice assigns;    /* JSON object; owned */
     bool assigns_changed; /* since plx_socket_restore / the join */
-    plx_position start;   /* deliveries begin after it */
+    plx_position start;   /* deliveries begin after it; final when nothing is pending */
     /* Presence diffs up to this offset (of start's epoch) are not for it: the state that it joined
-     * with holds them. It is where the topic stood at the join, and so not below start. */
+     * with holds them. It is where the topic stood at the join. */
     uint64_t diffs_after;
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
     unsigned refs;
-    bool accepted; /* by the backend: terminate is due at the end */
-    bool opened;   /* ops->open was called: ops->closed is due */
-    bool shown;    /* the message that opens it was emitted */
-    bool over;     /* its last message was emitted */
-    bool held;     /* plx_membership_hold */
-    bool gone;     /* ops->closed was called, or never will be */
-    bool replaced; /* its deliveries have gone over to a newer membership */
-    bool recovers; /* it begins where its client said, not where the topic stands */
+    bool accepted;  /* by the backend: terminate is due at the end */
+    bool opened;    /* ops->open was called: ops->closed is due */
+    bool shown;     /* the message that opens it was emitted */
+    bool over;      /* its last message was emitted */
+    bool held;      /* plx_membership_hold */
+    bool gone;      /* ops->closed was called, or never will be */
+    bool replaced;  /* its deliveries have gone over to a newer membership */
+    bool goes_back; /* it begins where its client said, not where the topic stood */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -91,7 +91,7 @@ typedef struct plx_socket_ops {
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
      * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
      * m->replaces is set, deliveries continue from where that one stands (m->start is then set to
-     * it), unless m->recovers; and barriers that name that one mean m from then on. */
+     * it), unless m->goes_back; and barriers that name that one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
     /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the
      * whole socket is being closed.) Called for every membership that was opened or restored, once.
@@ -113,7 +113,8 @@ struct plx_socket {
     plx_slice id;                 /* socket id, may be empty; owned */
     plx_slice params, claims;     /* JSON objects; owned */
     plx_list memberships;         /* plx_membership.node, oldest first */
-    unsigned membership_count;    /* live ones: what max_channels counts */
+    unsigned membership_count;    /* live ones */
+    size_t max_channels;          /* the transport's own bound; 0: none */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
@@ -139,6 +140,7 @@ typedef struct plx_socket_init {
     plx_store *store;
     const plx_channels *channels;
     plx_slice session, id, params, claims; /* copied */
+    size_t max_channels;                   /* the transport's own bound; 0: none */
 } plx_socket_init;
 
 plx_socket *plx_socket_new(const plx_socket_init *init);

@@ -86,7 +86,8 @@ struct plx_call {
     bool unavailable;         /* a broadcast failed */
     bool wants_error;         /* noreply to a message with a ref: say so when a broadcast failed */
     char *id;                 /* plx_call_message_id */
-    plx_since since;          /* a join's */
+    plx_since since;          /* a join's; */
+    bool recovered;           /* ... and it is gone on from there */
     char bytes[];
 };
 

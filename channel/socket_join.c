@@ -38,6 +38,12 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
     plx_call_ask(call, NULL, message->payload);
 }
 
+static bool is_full(const plx_socket *s)
+{
+    return s->membership_count >= s->channels->config->max_channels ||
+           (s->max_channels > 0 && s->membership_count >= s->max_channels);
+}
+
 void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
 {
     static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
@@ -47,8 +53,7 @@ void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
         entry = plx_channels_route(s->channels, m->topic.text);
     if (!entry)
         plx_socket_answer(s, m, none, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
-    else if (s->membership_count >= s->channels->config->max_channels &&
-             !plx_socket_find(s, m->topic.text))
+    else if (is_full(s) && !plx_socket_find(s, m->topic.text))
         plx_socket_answer(s, m, m->join_ref, true,
                           PLX_JSON_PAYLOAD("{\"reason\":\"too many channels joined\"}"));
     else
@@ -92,7 +97,8 @@ static void begin_at(plx_call *call, const plx_position *position, bool whole)
 
     m->start = whole ? call->since.position : *position;
     m->diffs_after = position->offset;
-    m->recovers = whole;
+    m->goes_back = whole && m->start.offset < position->offset;
+    call->recovered = whole;
     m->state = PLX_OPENING;
     m->opened = true;
     m->socket->ops->open(m->socket, m);
@@ -165,7 +171,7 @@ static void tell_place(plx_call *call)
 
     plx_buf_init(&text, 0);
     if (note.opens &&
-        plx_recovery_respond(note.payload, position, call->since.given, m->recovers, &text)) {
+        plx_recovery_respond(note.payload, position, call->since.given, call->recovered, &text)) {
         note.payload.bytes = plx_buf_slice(&text);
         plx_call_keep(call, &note, true);
         PLX_CONTAINER(call->kept.next, plx_kept, node)->after = kept->after;

@@ -182,7 +182,16 @@ static void count_settled(plx_call *call)
     }
 }
 
-static void settle(plx_broadcast *b, int err, const plx_position *position)
+/* An inbox entry that is worked again after a crash reads the position of its joins anew, behind
+ * what it had broadcast the first time. The client has heard of neither: the membership begins
+ * before. */
+static void begin_before(plx_membership *m, const plx_position *position)
+{
+    if (m->start.offset >= position->offset && strcmp(m->start.epoch, position->epoch) == 0)
+        m->start.offset = position->offset - 1;
+}
+
+static void settle(plx_broadcast *b, int err, const plx_position *position, bool repeated)
 {
     plx_call *call = b->call;
     plx_membership *target = b->target;
@@ -196,6 +205,8 @@ static void settle(plx_broadcast *b, int err, const plx_position *position)
                         call->m->topic.data, plx_strerror(err));
     } else if (target) {
         b->offset = position->offset;
+        if (repeated)
+            begin_before(target, position);
         if (target->caused < b->offset)
             target->caused = b->offset;
     }
@@ -209,12 +220,11 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     plx_socket *s = call->m->socket;
     bool was_busy;
 
-    (void)repeated;
     plx_socket_enter(s);
     was_busy = plx_socket_busy(s);
     s->pending--;
     s->inflight_bytes -= b->bytes;
-    settle(b, err, position);
+    settle(b, err, position, repeated);
     if (call->lane)
         plx_lane_run(call->lane);
     if (was_busy && !plx_socket_busy(s))

@@ -2,6 +2,7 @@
 #include "fcgi/app.h"
 #include "base/alloc.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "fcgi/answer.h"
 #include "fcgi/api.h"
 #include "fcgi/request.h"
@@ -104,7 +105,23 @@ void plx_app_handle(void *arg, plx_http_request *r)
 
 /* ---- beginning and end ---- */
 
-plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config, plx_buf *problem)
+static int open_channels(plx_app *app)
+{
+    plx_buf problem;
+    plx_slice lines, line;
+    int rc;
+
+    plx_buf_init(&problem, 0);
+    rc = plx_channels_open(app->config, &app->channels, &problem);
+    lines = plx_buf_slice(&problem);
+    while (plx_slice_split(&lines, '\n', &line))
+        if (line.len > 0)
+            plx_err("%.*s", (int)line.len, line.data);
+    plx_buf_fini(&problem);
+    return rc;
+}
+
+plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config)
 {
     plx_store_options options = {.ring_events = RING_EVENTS,
                                  .ring_bytes = RING_BYTES,
@@ -112,12 +129,12 @@ plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config, plx_buf *p
                                  .listen = true};
     plx_app *app = plx_alloc_zero(1, sizeof *app);
 
-    if (plx_channels_open(config, &app->channels, problem) != 0) {
+    app->loop = loop;
+    app->config = config;
+    if (open_channels(app) != 0) {
         free(app);
         return NULL;
     }
-    app->loop = loop;
-    app->config = config;
     app->store = plx_store_open(loop, config, &options);
     app->longpoll = plx_longpoll_new(app->store, config, app->channels);
     app->api = plx_api_new(app->store, config);

@@ -11,8 +11,8 @@
 typedef struct plx_app plx_app;
 
 /* Starts connecting to Redis, which need not be there. Borrows config until closed. NULL when a
- * channel backend can't be opened: `problem` says why. */
-plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config, plx_buf *problem);
+ * channel backend can't be opened (logged). */
+plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config);
 
 /* Calls ready(arg), never before the return: as soon as Redis is there, or after wait_ms without
  * it. Before that every request would be answered as if it were down. Once only. */

@@ -265,24 +265,20 @@ static unsigned read_request(struct cgi *c, const plx_config *config)
 
 static int serve(struct cgi *c, const plx_config *config)
 {
-    plx_buf problem;
     unsigned refusal = read_request(c, config);
 
     if (refusal != 0) {
         print(plx_answer_error(refusal));
         return 0;
     }
-    plx_buf_init(&problem, 0);
-    c->app = plx_app_open(c->loop, config, &problem);
+    c->app = plx_app_open(c->loop, config);
     if (c->app == NULL) {
-        plx_err("%s", plx_buf_cstr(&problem));
         print(plx_answer_error(500));
-    } else {
-        run(c);
+        return 1;
     }
-    plx_buf_fini(&problem);
+    run(c);
     plx_app_close(c->app);
-    return c->app != NULL ? 0 : 1;
+    return 0;
 }
 
 int plx_cgi_serve(const char *config_path)

@@ -130,13 +130,7 @@ static int set_nonblocking(int fd)
 
 static int start(struct worker *w, int listen_fd)
 {
-    plx_buf problem;
-
-    plx_buf_init(&problem, 0);
-    w->app = plx_app_open(w->loop, w->config, &problem);
-    if (w->app == NULL)
-        plx_err("%s", plx_buf_cstr(&problem));
-    plx_buf_fini(&problem);
+    w->app = plx_app_open(w->loop, w->config);
     if (w->app == NULL || set_nonblocking(listen_fd) != 0)
         return -1;
     plx_acceptor_options options = {

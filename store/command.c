@@ -53,25 +53,18 @@ void plx_command_u64(plx_command *c, uint64_t arg)
     plx_command_add(c, plx_slice_make(text, (size_t)len));
 }
 
-void plx_command_key_with(plx_command *c, const char *prefix, char kind, plx_slice name,
-                          const char *suffix, plx_slice more)
+void plx_command_key(plx_command *c, const char *prefix, char kind, plx_slice name,
+                     const char *suffix)
 {
     plx_slice head = plx_slice_of(prefix), tail = plx_slice_of(suffix);
     const char tag[3] = {'{', kind, ':'};
-    begin_arg(c, head.len + sizeof tag + name.len + 1 + tail.len + more.len);
+    begin_arg(c, head.len + sizeof tag + name.len + 1 + tail.len);
     plx_buf_add(&c->bytes, head);
     plx_buf_append(&c->bytes, tag, sizeof tag);
     plx_buf_add(&c->bytes, name);
     plx_buf_byte(&c->bytes, '}');
     plx_buf_add(&c->bytes, tail);
-    plx_buf_add(&c->bytes, more);
     plx_buf_append(&c->bytes, "\r\n", 2);
-}
-
-void plx_command_key(plx_command *c, const char *prefix, char kind, plx_slice name,
-                     const char *suffix)
-{
-    plx_command_key_with(c, prefix, kind, name, suffix, plx_slice_make(NULL, 0));
 }
 
 void plx_command_refuse(plx_command *c)

@@ -29,9 +29,6 @@ void plx_command_u64(plx_command *c, uint64_t arg);
  * ('w') or socket id ('i') carries the same hash tag. */
 void plx_command_key(plx_command *c, const char *prefix, char kind, plx_slice name,
                      const char *suffix);
-/* The same with a second suffix of any bytes. */
-void plx_command_key_with(plx_command *c, const char *prefix, char kind, plx_slice name,
-                          const char *suffix, plx_slice more);
 /* Makes plx_command_finish fail with PLX_E_TOOBIG: an argument is over its bound. */
 void plx_command_refuse(plx_command *c);
 

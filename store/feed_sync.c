@@ -175,8 +175,10 @@ static void filled(const plx_done *done, int err, const redisReply *reply)
         size_t count = read_events(f, &position, entries, events);
         f->target = larger(f->target, position.offset);
         if (!fill(f, events, count)) {
+            /* If the log does not even reach so far it has gone back: the check will see it. */
             position.offset = f->target;
             plx_feed_jump(f, &position);
+            f->want_check = true;
         }
         unref_events(events, count);
         plx_feed_take_held(f);

@@ -28,7 +28,8 @@
 #define PLX_LEASE_MS  4000 /* a holder renews it at half time when its work takes longer */
 #define PLX_Q_ENTRIES 1000 /* past either the session ends, reason "overflow" */
 #define PLX_Q_BYTES   1048576
-#define PLX_REPEATS   16 /* outcomes of POSTs that are remembered */
+#define PLX_Q_MESSAGE (PLX_Q_BYTES - 65536) /* longest text of one: names come on top */
+#define PLX_REPEATS   16                    /* outcomes of POSTs that are remembered */
 
 typedef struct plx_session_init {
     plx_slice sid;
@@ -47,7 +48,8 @@ typedef struct plx_slot {
     uint32_t number;
     plx_slice topic;
     plx_position start;   /* deliveries begin after it */
-    uint64_t diffs_after; /* presence diffs up to there are not for it; not below start */
+    uint64_t diffs_after; /* presence diffs up to there are not for it */
+    bool goes_back;       /* it begins at start whatever the socket was given before */
     plx_slice state;      /* opaque to the store: join refs, assigns */
 } plx_slot;
 
@@ -88,7 +90,8 @@ typedef struct plx_entry {
 typedef struct plx_session_view {
     const plx_slot *slots; /* the open ones (state empty here) */
     size_t slot_count;
-    const plx_q_entry *q; /* after the cursor, in order; at most 500 */
+    const plx_q_entry *q; /* all after the cursor, in order: a slot whose end is among them
+                           * is not listed above any more */
     size_t q_count;
     plx_slice old_worker; /* previous holder of the poll (poll only), empty: none */
     uint64_t old_generation;

@@ -38,7 +38,9 @@ typedef struct plx_store_options {
     bool listen;
 } plx_store_options;
 
-/* Starts connecting and returns at once; Redis need not be there. Borrows config until closed. */
+/* Starts connecting and returns at once; Redis need not be there. Calls made before the first
+ * attempt to connect has come to an end wait for it; later they fail at once while Redis is down.
+ * Borrows config until closed. */
 plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
                           const plx_store_options *options);
 /* Fails what is outstanding, disconnects, frees. Not from inside a callback of the store. */

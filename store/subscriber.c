@@ -122,9 +122,10 @@ static bool take_push(void *owner, const redisReply *reply)
     } else if (plx_reply_is(kind, "sunsubscribe")) {
         take_confirmation(sub, channel);
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        plx_log_limited(PLX_ERROR,
-                        "redis: sharded pub/sub refused (Redis 7.0 or newer is needed): %s",
-                        reply->str);
+        plx_log_limited(
+            PLX_ERROR,
+            "redis: sharded pub/sub refused (needs Redis 7.0, and access to our channels): %s",
+            reply->str);
         plx_conn_break(sub->conn, reply->str);
     } else {
         return false;

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "store/topic_internal.h"
 
+#include <stdio.h>
+
 #define KEY_MAX 1024 /* bytes of an idempotency key or a producer's name */
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -34,6 +36,17 @@ static void published(const plx_done *done, int err, const redisReply *reply)
         cb(done->arg, err, &position, repeated != 0);
 }
 
+/* Hashed: a key may hold any bytes, also such that would make it another topic's key. */
+static void add_idempotency_key(plx_command *c, const plx_store *s, const plx_publication *p)
+{
+    uint8_t digest[PLX_DIGEST_MAX];
+    char suffix[sizeof ":key:" + 2 * PLX_DIGEST_MAX] = ":key:";
+    plx_hash(PLX_SHA256, p->key, digest);
+    for (size_t i = 0; i < plx_digest_len(PLX_SHA256); i++)
+        snprintf(suffix + 5 + 2 * i, 3, "%02x", digest[i]);
+    plx_script_key(c, s, 't', p->topic, suffix);
+}
+
 static void add_keys(plx_command *c, const plx_store *s, const plx_publication *p)
 {
     plx_script_begin(c, PLX_SCRIPT_PUBLISH, p->key.len > 0 ? 5 : 4);
@@ -42,7 +55,7 @@ static void add_keys(plx_command *c, const plx_store *s, const plx_publication *
     plx_script_key(c, s, 't', p->topic, ":from:0");
     plx_script_key(c, s, 't', p->topic, ":from:1");
     if (p->key.len > 0)
-        plx_command_key_with(c, plx_store_prefix(s), 't', p->topic, ":key:", p->key);
+        add_idempotency_key(c, s, p);
 }
 
 static void add_limits(plx_command *c, const plx_store *s, const plx_publication *p)

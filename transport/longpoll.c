@@ -148,6 +148,7 @@ static void on_superseded(plx_mailbox *m, plx_slice sid, uint64_t generation)
 static void on_gone(plx_mailbox *m, plx_slice sid, uint64_t generation)
 {
     plx_lp_poll_gone(of_mailbox(m), sid, generation);
+    plx_lp_post_gone(of_mailbox(m), sid);
 }
 
 static void on_done(plx_mailbox *m, plx_slice sid, uint64_t entry, unsigned status)
@@ -195,6 +196,7 @@ void plx_lp_unref(plx_longpoll *lp)
     if (--lp->refs > 0)
         return;
     plx_map_free(lp->poll_by_key);
+    plx_map_free(lp->posts_by_sid);
     free(lp);
 }
 
@@ -208,6 +210,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     lp->channels = channels;
     lp->loop = plx_store_loop(store);
     lp->poll_by_key = plx_map_new();
+    lp->posts_by_sid = plx_map_new();
     plx_list_init(&lp->connects);
     plx_list_init(&lp->polls);
     plx_list_init(&lp->posts);
@@ -221,6 +224,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     lp->up.down = on_down;
     plx_store_watch_add(store, &lp->up);
     ev_prepare_init(&lp->flush, on_flush);
+    ev_set_priority(&lp->flush, 1); /* before the store writes out what was given in this turn */
     lp->flush.data = lp;
     ev_prepare_start(lp->loop, &lp->flush);
     ev_unref(lp->loop); /* it alone keeps no loop running */
@@ -262,10 +266,14 @@ void plx_longpoll_free(plx_longpoll *lp)
 {
     if (lp == NULL)
         return;
-    plx_lp_polls_end(lp);
-    plx_lp_posts_end(lp);
-    plx_lp_connects_end(lp);
-    plx_lp_works_end(lp);
+    lp->draining = true;
+    /* An answer may let in the next request of its connection. */
+    while (plx_longpoll_parked(lp) > 0) {
+        plx_lp_polls_end(lp);
+        plx_lp_posts_end(lp);
+        plx_lp_connects_end(lp);
+        plx_lp_works_end(lp);
+    }
     plx_store_watch_remove(lp->store, &lp->up);
     plx_mailbox_set(lp->store, NULL);
     ev_ref(lp->loop);

@@ -16,6 +16,8 @@
 #define PLX_LP_CONNECT_WAIT_MS 5000
 /* A client notices a lost answer only after 20 s, so a session lives at least this long. */
 #define PLX_LP_MIN_LIFE_MS 30000
+/* Joined topics of one session: the token has a mark for each, and must go through web servers. */
+#define PLX_LP_CHANNELS 800
 
 struct plx_longpoll {
     unsigned refs; /* the owner's, and one for each object that a store call may still point to */
@@ -27,7 +29,8 @@ struct plx_longpoll {
     plx_session_sweep sweep;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
-    plx_map *poll_by_key;                   /* "<sid>:<generation>" -> plx_lp_poll */
+    plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */
+    plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
     ev_prepare flush;                       /* answers them once, before the loop waits */
     uint64_t generation;

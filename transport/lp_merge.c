@@ -6,9 +6,15 @@
 
 #include <stdlib.h>
 
-void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t delivered, bool open)
+void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t start, uint64_t delivered,
+                       bool open)
 {
-    *t = (plx_lp_topic){.slot = slot, .delivered = delivered, .seen = delivered, .open = open};
+    *t = (plx_lp_topic){.slot = slot,
+                        .start = start,
+                        .delivered = delivered,
+                        .seen = delivered,
+                        .last = UINT64_MAX,
+                        .open = open};
     plx_list_init(&t->node);
 }
 
@@ -87,13 +93,50 @@ static bool full(const answer *a, size_t next_bytes)
 {
     if (a->messages == 0)
         return false;
-    return a->messages >= PLX_LP_MESSAGES || a->out->len - a->start + next_bytes > PLX_LP_BYTES;
+    return a->messages >= PLX_LP_MESSAGES || a->out->len - a->start + 1 + next_bytes > PLX_LP_BYTES;
 }
 
 static void separate(answer *a)
 {
-    if (a->messages > 0)
+    if (a->messages++ > 0)
         plx_buf_byte(a->out, ',');
+}
+
+/* Puts an event into the answer, unless it can't reach this socket. False: it has no room. */
+static bool put_event(plx_lp_merge *m, const plx_lp_topic *t, plx_event *e, answer *a)
+{
+    const plx_blob *text = m->encode(m->arg, t, e);
+    if (text == NULL)
+        return true;
+    if (full(a, text->len))
+        return false;
+    separate(a);
+    plx_buf_append(a->out, text->data, text->len);
+    return true;
+}
+
+/* Puts an entry's text into the answer. False: it has no room. */
+static bool put_entry(const plx_lp_entry *e, answer *a)
+{
+    if (full(a, e->text.len + 2))
+        return false;
+    const answer before = *a;
+    size_t len = a->out->len;
+    separate(a);
+    plx_json_quote(a->out, e->text);
+    if (before.messages == 0 || a->out->len - a->start <= PLX_LP_BYTES)
+        return true;
+    a->out->len = len;
+    *a = before;
+    return false;
+}
+
+/* Takes the oldest waiting event off the topic. */
+static void drop_event(plx_lp_topic *t)
+{
+    plx_event *e = t->events[t->head++];
+    t->bytes -= e->payload.len;
+    plx_event_unref(e);
 }
 
 /* Delivers the events of a topic up to `limit`. False when the answer became full before. */
@@ -101,18 +144,10 @@ static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
 {
     while (t->head < t->count && t->events[t->head]->position.offset <= limit) {
         plx_event *e = t->events[t->head];
-        if (full(a, e->payload.len))
+        if (!put_event(m, t, e, a))
             return false;
-        size_t before = a->out->len;
-        separate(a);
-        if (m->encode(m->arg, t, e, a->out))
-            a->messages++;
-        else
-            a->out->len = before;
         t->delivered = e->position.offset;
-        t->bytes -= e->payload.len;
-        t->head++;
-        plx_event_unref(e);
+        drop_event(t);
     }
     /* Everything up to there was seen and was either delivered or not for this socket. */
     uint64_t covered = limit < t->seen ? limit : t->seen;
@@ -121,13 +156,24 @@ static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
     return true;
 }
 
+/* The slot goes on where the one before it of the same topic stands. */
+static void go_on_from(plx_lp_merge *m, plx_lp_topic *t)
+{
+    const plx_lp_topic *before = t->follows ? plx_lp_merge_topic(m, t->follows) : NULL;
+    if (before == NULL || before->delivered <= t->delivered)
+        return;
+    t->delivered = before->delivered;
+    while (t->head < t->count && t->events[t->head]->position.offset <= t->delivered)
+        drop_event(t);
+}
+
 enum progress { GO_ON, FULL, BLOCKED };
 
 /* Brings one slot up to an offset, as a barrier or an end asks. */
 static enum progress reach(plx_lp_merge *m, uint32_t slot, uint64_t offset, answer *a)
 {
     plx_lp_topic *t = plx_lp_merge_topic(m, slot);
-    if (t == NULL || t->ended || t->delivered >= offset)
+    if (t == NULL || !t->open || t->ended || t->delivered >= offset)
         return GO_ON; /* ended before, or delivered by an earlier answer */
     if (!deliver(m, t, offset, a))
         return FULL;
@@ -150,15 +196,14 @@ static enum progress take_entry(plx_lp_merge *m, plx_lp_entry *e, answer *a)
         if (p != GO_ON)
             return p;
     }
-    if (full(a, e->text.len))
+    if (!put_entry(e, a))
         return FULL;
-    separate(a);
-    plx_json_quote(a->out, e->text);
-    a->messages++;
     m->q = e->id;
     plx_lp_topic *t = plx_lp_merge_topic(m, e->slot);
-    if (t && e->kind == PLX_Q_OPEN)
+    if (t && e->kind == PLX_Q_OPEN) {
         t->open = true;
+        go_on_from(m, t);
+    }
     if (t && e->kind == PLX_Q_END)
         t->ended = true;
     plx_list_remove(&e->node);
@@ -174,14 +219,18 @@ size_t plx_lp_merge_run(plx_lp_merge *m, plx_buf *out)
     m->blocked_offset = 0;
     while (p == GO_ON && !plx_list_empty(&m->entries))
         p = take_entry(m, PLX_CONTAINER(m->entries.next, plx_lp_entry, node), &a);
-    if (p != GO_ON)
-        return a.messages;
-    for (plx_list *n = m->topics.next; n != &m->topics; n = n->next) {
+    for (plx_list *n = m->topics.next; p != FULL && n != &m->topics; n = n->next) {
         plx_lp_topic *t = PLX_CONTAINER(n, plx_lp_topic, node);
-        if (t->open && !t->ended && !deliver(m, t, UINT64_MAX, &a))
-            break;
+        if (t->open && !t->ended && !deliver(m, t, t->last, &a))
+            p = FULL;
     }
     return a.messages;
+}
+
+static int by_slot(const void *a, const void *b)
+{
+    uint32_t x = ((const plx_lp_mark *)a)->slot, y = ((const plx_lp_mark *)b)->slot;
+    return x < y ? -1 : x > y;
 }
 
 void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c)
@@ -195,7 +244,10 @@ void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c)
     c->mark_count = 0;
     for (plx_list *l = m->topics.next; l != &m->topics; l = l->next) {
         const plx_lp_topic *t = PLX_CONTAINER(l, plx_lp_topic, node);
-        if (t->open && !t->ended)
+        /* Also of a slot whose end is still in the queue: it is not to begin again from its start.
+         */
+        if (!t->ended && t->delivered > t->start)
             c->marks[c->mark_count++] = (plx_lp_mark){t->slot, t->delivered};
     }
+    qsort(c->marks, c->mark_count, sizeof *c->marks, by_slot);
 }

@@ -6,7 +6,10 @@
  *   - the queue entry that opens a slot comes before any event of it;
  *   - an entry with barriers waits until those slots were delivered up to there;
  *   - the entry that ends a slot waits for everything up to `end`, nothing follows;
- *   - otherwise events of open slots follow the queue, each topic in log order.
+ *   - a slot goes on where the one before it of the same topic stands, which may be past its end
+ *     when events were faster than the news of the end: nothing is delivered twice;
+ *   - otherwise events of open slots follow the queue, each topic in log order, also while an entry
+ *     waits for something.
  * What does not fit an answer stays for the next poll; what is taken moves the
  * cursor, so that the next token covers exactly what is in the answer.
  */
@@ -25,18 +28,23 @@
 typedef struct plx_lp_topic {
     plx_list node;
     uint32_t slot;
+    uint32_t follows;   /* the slot that was this topic's before, when it is still here; 0: none */
     bool open;          /* its opening was delivered */
     bool ended;         /* its end was delivered */
     bool lost;          /* nothing more can come from its log */
     bool with_position; /* its broadcasts carry their positions */
+    uint64_t start;     /* where the slot begins */
     uint64_t delivered; /* cursor: events up to here are covered */
     uint64_t seen;      /* `events` holds everything up to here that is for this socket */
+    uint64_t last;      /* the end that waits in the queue; UINT64_MAX: none is known */
     plx_event **events; /* owned references, in order; [head, count) are to be delivered */
     size_t head, count, capacity;
     size_t bytes; /* of the payloads waiting */
 } plx_lp_topic;
 
-void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t delivered, bool open);
+/* start: where the slot begins; delivered: the client's cursor, not before that. */
+void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t start, uint64_t delivered,
+                       bool open);
 void plx_lp_topic_fini(plx_lp_topic *t);
 /* Adds the next event; takes a reference. */
 void plx_lp_topic_add(plx_lp_topic *t, plx_event *e);
@@ -59,9 +67,9 @@ typedef struct plx_lp_merge {
     plx_list topics;  /* plx_lp_topic.node */
     plx_list entries; /* plx_lp_entry.node, in order; delivered ones are freed */
     uint64_t q;       /* cursor in the queue */
-    /* The text of an event of `t` for this socket: appends it as an element (a quoted JSON string)
-     * to out; false: it can't reach this socket (skipped and counted). */
-    bool (*encode)(void *arg, const plx_lp_topic *t, plx_event *e, plx_buf *out);
+    /* The text of an event of `t` for this socket as an element (a quoted JSON string); borrowed.
+     * NULL: it can't reach this socket (skipped and counted). */
+    plx_blob *(*encode)(void *arg, const plx_lp_topic *t, plx_event *e);
     void *arg;
     /* What a blocked run waits for: this slot has to be seen up to there. 0: nothing. */
     uint32_t blocked_slot;

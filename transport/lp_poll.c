@@ -2,8 +2,8 @@
  *
  *   OPENING  waits for plx_session_poll (or, while Redis is away, for its return)
  *   PARKED   holds the queue's entries and a watch on every joined topic; answered at the end of
- *            the loop turn in which something deliverable came, or at the window's end
- *   LOOKING  woken, or at the window's end: reads the queue once more
+ *            the loop turn in which something deliverable came, or at the window's end. When it is
+ *            woken, and at the window's end, it looks at the queue once more
  *   OUTDATED a newer poll took over: gets 204, at most one such answer a second
  *
  * Delivery writes nothing to Redis: what an answer holds is covered by the token
@@ -14,7 +14,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,8 +23,13 @@
 #define OUTDATED_MIN_MS 1000
 /* Topics that have not caught up by then are left for the next poll when something else is due. */
 #define SETTLE_MS 300
+/* Redis refused a script though it is there: then again. */
+#define RETRY_MS 1000
+/* For the look at the window's end: the client gives up after 20 s. */
+#define LAST_LOOK_MS 1000
 
 static void look(lp_poll *p);
+static void open_poll(lp_poll *p);
 
 void plx_lp_poll_dirty(lp_poll *p)
 {
@@ -90,17 +94,23 @@ static bool answer_if_any(lp_poll *p)
     return n > 0;
 }
 
+/* The end of a poll, whatever is there. */
+static void answer_now(lp_poll *p)
+{
+    if (p->state != PARKED || !answer_if_any(p))
+        answer(p, 204, plx_slice_make(NULL, 0));
+}
+
 static void settle_up(lp_poll *p)
 {
+    bool last = p->window_over && !p->calling;
     if (p->http == NULL || p->state != PARKED)
         return;
-    if (p->unsettled > 0 && !p->window_over && !p->full)
+    if (p->unsettled > 0 && !last && !p->full)
         return;
-    if (answer_if_any(p))
-        return;
-    if (p->window_over)
-        answer(p, 204, plx_slice_make(NULL, 0));
-    else
+    if (last)
+        answer_now(p);
+    else if (!answer_if_any(p))
         plx_lp_poll_chase(p);
 }
 
@@ -116,33 +126,40 @@ void plx_lp_polls_flush(plx_longpoll *lp)
 
 /* ---- what the session's scripts give ---- */
 
-static void viewed(lp_poll *p, int err, const plx_session_view *v)
+static void start_settle(lp_poll *p, uint64_t ms)
 {
+    ev_timer_stop(p->lp->loop, &p->settle);
+    ev_timer_set(&p->settle, plx_lp_seconds(ms), 0.);
+    ev_timer_start(p->lp->loop, &p->settle);
+}
+
+/* Redis is away: stay parked, its return tries again and the window answers 204. Or it is there and
+ * does not like us at the moment. */
+static void not_viewed(lp_poll *p)
+{
+    p->failed = true;
+    start_settle(p, RETRY_MS);
+    plx_lp_poll_dirty(p); /* for what came while the look was under way */
+}
+
+static void take_answer(lp_poll *p, int err, const plx_session_view *v)
+{
+    bool again = p->look_again;
+    p->look_again = false;
     if (err == PLX_E_GONE) {
         answer_body(p, 500);
         return;
     }
     if (err != 0) {
-        /* Redis is away: stay parked; its return looks again, the window answers 204. */
-        if (p->opened)
-            p->state = PARKED;
-        if (p->window_over)
-            answer(p, 204, plx_slice_make(NULL, 0));
+        not_viewed(p);
         return;
     }
     plx_lp_poll_take_view(p, v);
     p->state = PARKED;
     p->opened = true;
     plx_lp_poll_dirty(p);
-}
-
-/* viewed, and once more when a wake came while the script ran. */
-static void take_answer(lp_poll *p, int err, const plx_session_view *v)
-{
-    bool again = p->look_again;
-    p->look_again = false;
-    viewed(p, err, v);
-    if (err == 0 && again && p->state == PARKED && !p->window_over)
+    /* A wake came while the script ran. What is there goes out nevertheless. */
+    if (again && !p->window_over)
         look(p);
 }
 
@@ -151,14 +168,14 @@ static void outdate(lp_poll *p);
 static void on_polled(void *arg, int err, const plx_session_view *v)
 {
     lp_poll *p = arg;
-    p->calling = false;
-    if (err == 0 && v->old_worker.len > 0 && v->old_generation != p->generation) {
+    if (err == 0 && v->old_worker.len > 0) { /* never this one itself */
         plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
         if (plx_slice_is(v->old_worker, plx_store_worker(p->lp->store)))
             plx_lp_poll_superseded(p->lp, sid, v->old_generation);
         else
             plx_mailbox_supersede(p->lp->store, v->old_worker, sid, v->old_generation);
     }
+    p->calling = false;
     if (p->http == NULL)
         plx_lp_poll_release(p);
     else if (p->state != OUTDATED)
@@ -183,17 +200,16 @@ static void look(lp_poll *p)
         p->look_again = true;
         return;
     }
-    p->state = LOOKING;
     p->calling = true;
-    uint64_t q = p->merge.q;
-    plx_session_look(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), q, p->generation,
-                     on_looked, p);
+    p->failed = false;
+    plx_session_look(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), p->merge.q,
+                     p->generation, on_looked, p);
 }
 
 static void open_poll(lp_poll *p)
 {
     p->calling = true;
-    p->state = OPENING;
+    p->failed = false;
     plx_session_poll(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), p->cursor.q,
                      p->generation, p->socket->lp_window_ms, plx_lp_life_ms(p->socket), on_polled,
                      p);
@@ -203,14 +219,26 @@ static void open_poll(lp_poll *p)
 
 static void on_window(struct ev_loop *loop, ev_timer *t, int events)
 {
-    (void)loop;
     (void)events;
     lp_poll *p = t->data;
+    if (p->window_over || p->state == OUTDATED || !p->opened || !plx_store_up(p->lp->store)) {
+        answer_now(p);
+        return;
+    }
     p->window_over = true;
-    if (p->state == OUTDATED || !p->opened || !plx_store_up(p->lp->store))
-        answer(p, 204, plx_slice_make(NULL, 0));
+    ev_timer_set(t, plx_lp_seconds(LAST_LOOK_MS), 0.);
+    ev_timer_start(loop, t);
+    look(p); /* once more, so that a lost wake costs only latency */
+}
+
+static void try_again(lp_poll *p)
+{
+    if (p->calling || p->state == OUTDATED || !plx_store_up(p->lp->store))
+        return; /* an answer, or Redis' return, goes on */
+    if (p->opened)
+        look(p);
     else
-        look(p); /* once more, so that a lost wake costs only latency */
+        open_poll(p);
 }
 
 static void on_settle(struct ev_loop *loop, ev_timer *t, int events)
@@ -220,6 +248,8 @@ static void on_settle(struct ev_loop *loop, ev_timer *t, int events)
     lp_poll *p = t->data;
     p->full = true;
     plx_lp_poll_dirty(p);
+    if (p->failed)
+        try_again(p);
 }
 
 static void outdate(lp_poll *p)
@@ -252,7 +282,7 @@ static lp_poll *find(plx_longpoll *lp, plx_slice sid, uint64_t generation)
 void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation)
 {
     lp_poll *p = find(lp, sid, generation);
-    if (p && p->opened && p->state != OUTDATED && p->state != OPENING)
+    if (p && p->state == PARKED)
         look(p);
     else if (p)
         p->look_again = true;
@@ -274,27 +304,17 @@ void plx_lp_poll_gone(plx_longpoll *lp, plx_slice sid, uint64_t generation)
 
 void plx_lp_poll_up(plx_longpoll *lp)
 {
-    for (plx_list *n = lp->polls.next; n != &lp->polls; n = n->next) {
-        lp_poll *p = PLX_CONTAINER(n, lp_poll, node);
-        if (p->calling || p->state == OUTDATED)
-            continue;
-        if (p->opened)
-            look(p);
-        else
-            open_poll(p);
-    }
+    for (plx_list *n = lp->polls.next; n != &lp->polls; n = n->next)
+        try_again(PLX_CONTAINER(n, lp_poll, node));
 }
 
-static bool encode(void *arg, const plx_lp_topic *t, plx_event *e, plx_buf *out)
+static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
     lp_poll *p = arg;
-    plx_blob *text = plx_encode_event(p->cursor.vsn, false, t->with_position, e);
-    if (text == NULL) {
+    plx_blob *text = plx_encode_event_quoted(p->cursor.vsn, t->with_position, e);
+    if (text == NULL)
         p->lp->skipped_binary++;
-        return false;
-    }
-    plx_json_quote(out, plx_slice_make(text->data, text->len));
-    return true;
+    return text;
 }
 
 void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
@@ -322,9 +342,9 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
     ev_timer_init(&p->window, on_window, plx_lp_seconds(r->socket->lp_window_ms), 0.);
     p->window.data = p;
     ev_timer_start(lp->loop, &p->window);
-    ev_timer_init(&p->settle, on_settle, plx_lp_seconds(SETTLE_MS), 0.);
+    ev_init(&p->settle, on_settle);
     p->settle.data = p;
-    ev_timer_start(lp->loop, &p->settle);
+    start_settle(p, SETTLE_MS);
     if (lp->draining)
         answer(p, 204, plx_slice_make(NULL, 0));
     else if (plx_store_up(lp->store))
@@ -334,9 +354,6 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
 void plx_lp_polls_end(plx_longpoll *lp)
 {
     plx_list *n;
-    while ((n = lp->polls.next) != &lp->polls) {
-        lp_poll *p = PLX_CONTAINER(n, lp_poll, node);
-        if (p->state != PARKED || !answer_if_any(p))
-            answer(p, 204, plx_slice_make(NULL, 0));
-    }
+    while ((n = lp->polls.next) != &lp->polls)
+        answer_now(PLX_CONTAINER(n, lp_poll, node));
 }

@@ -6,11 +6,11 @@
 #include "transport/lp_internal.h"
 #include "transport/lp_merge.h"
 
-enum poll_state { OPENING, PARKED, LOOKING, OUTDATED };
+enum poll_state { OPENING, PARKED, OUTDATED };
 
 typedef struct lp_poll lp_poll;
 
-/* A watched topic of a poll. */
+/* A topic of a poll; watched, unless everything that it still owes was delivered. */
 typedef struct poll_topic {
     plx_lp_topic merge;
     plx_feed_watch watch;
@@ -18,6 +18,9 @@ typedef struct poll_topic {
     uint64_t diffs_after; /* presence diffs up to there are not for this socket */
     bool settling;        /* counted in poll->unsettled */
     bool reporting;       /* its gap is being told to the inbox */
+    char epoch[PLX_EPOCH_MAX + 1];
+    size_t name_len;
+    char name[];
 } poll_topic;
 
 struct lp_poll {
@@ -30,11 +33,16 @@ struct lp_poll {
     uint64_t generation, arrived_ms;
     char key[PLX_SID_LEN + 24];
     enum poll_state state;
-    bool opened;  /* plx_session_poll succeeded */
-    bool calling; /* a store call is under way */
-    bool look_again, window_over, full;
+    bool opened;      /* plx_session_poll succeeded */
+    bool calling;     /* plx_session_poll or plx_session_look is under way */
+    bool look_again;  /* a wake came meanwhile */
+    bool failed;      /* the last one failed: tried again after a while */
+    bool window_over; /* only the last look is waited for */
+    bool full;        /* topics that have not caught up are not waited for any more */
     unsigned unsettled;
-    unsigned reports; /* store calls of poll_topic.reporting */
+    unsigned reports;  /* store calls of poll_topic.reporting */
+    size_t held;       /* events that the topics hold for the answer */
+    size_t held_bytes; /* of their payloads */
     plx_lp_merge merge;
     ev_timer window, settle;
 };
@@ -51,7 +59,7 @@ void plx_lp_poll_dirty(lp_poll *p);
 /* Adds the queue entries and topics of a view that the poll does not know yet. */
 void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v);
 void plx_lp_poll_drop_topics(lp_poll *p);
-/* A barrier that waits for an event which surely exists: makes the feed fetch it. */
+/* A barrier waits for an event that surely exists: makes the feed fetch it. */
 void plx_lp_poll_chase(lp_poll *p);
 
 #endif

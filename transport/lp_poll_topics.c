@@ -1,4 +1,9 @@
-/* What a poll collects: events of its topics from the feeds, entries from its session's queue. */
+/* What a poll collects: events of its topics from the feeds, entries from its session's queue.
+ *
+ * A poll holds no more than an answer takes (a little more of the topic that a
+ * queue entry waits for): past that it stops watching, and the rest comes with the
+ * next poll.
+ */
 #include "transport/lp_poll.h"
 
 #include "base/alloc.h"
@@ -12,6 +17,11 @@ static poll_topic *topic_of(plx_feed_watch *w)
     return PLX_CONTAINER(w, poll_topic, watch);
 }
 
+static poll_topic *topic_at(plx_list *node)
+{
+    return PLX_CONTAINER(node, poll_topic, merge.node);
+}
+
 static void topic_free(poll_topic *t)
 {
     plx_feed_watch_stop(&t->watch);
@@ -22,19 +32,29 @@ static void topic_free(poll_topic *t)
 void plx_lp_poll_drop_topics(lp_poll *p)
 {
     while (!plx_list_empty(&p->merge.topics))
-        topic_free(PLX_CONTAINER(p->merge.topics.next, poll_topic, merge.node));
+        topic_free(topic_at(p->merge.topics.next));
     p->unsettled = 0;
 }
 
-/* A barrier that waits for an event which surely exists: make the feed fetch it. */
+static void watch_from(poll_topic *t, uint64_t offset)
+{
+    plx_position from = {.offset = offset};
+    memcpy(from.epoch, t->epoch, sizeof from.epoch);
+    plx_feed_watch_start(t->poll->lp->store, &t->watch, plx_slice_make(t->name, t->name_len),
+                         &from);
+}
+
 void plx_lp_poll_chase(lp_poll *p)
 {
     if (p->merge.blocked_offset == 0)
         return;
     plx_lp_topic *m = plx_lp_merge_topic(&p->merge, p->merge.blocked_slot);
     poll_topic *t = m ? PLX_CONTAINER(m, poll_topic, merge) : NULL;
-    if (t && t->watch.feed)
-        plx_feed_expect(t->watch.feed, p->merge.blocked_offset);
+    if (t == NULL || m->lost)
+        return;
+    if (t->watch.feed == NULL)
+        watch_from(t, m->seen); /* it was stopped because others had filled the answer */
+    plx_feed_expect(t->watch.feed, p->merge.blocked_offset);
 }
 
 /* ---- what the feeds tell ---- */
@@ -53,17 +73,48 @@ static void feed_ready(plx_feed_watch *w)
     (void)w;
 }
 
+static bool is_full(size_t events, size_t bytes)
+{
+    return events >= PLX_LP_MESSAGES || bytes >= PLX_LP_BYTES;
+}
+
+/* Whether nothing more of the topic fits: an answer is full, and it is not waited for. */
+static bool has_enough(const poll_topic *t)
+{
+    const plx_lp_topic *m = &t->merge;
+    const lp_poll *p = t->poll;
+    return is_full(m->count - m->head, m->bytes) ||
+           (is_full(p->held, p->held_bytes) && p->merge.blocked_slot != m->slot);
+}
+
+static void hold(poll_topic *t, plx_event *e)
+{
+    lp_poll *p = t->poll;
+    plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
+    if (plx_slice_eq(e->from, sid) ||
+        (e->kind == PLX_KIND_PRESENCE && e->position.offset <= t->diffs_after))
+        return;
+    if (e->kind == PLX_KIND_BINARY) {
+        p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
+        return;
+    }
+    plx_lp_topic_add(&t->merge, e);
+    p->held++;
+    p->held_bytes += e->payload.len;
+}
+
 static void feed_event(plx_feed_watch *w, plx_event *e)
 {
     poll_topic *t = topic_of(w);
     lp_poll *p = t->poll;
-    plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
     t->merge.seen = e->position.offset;
-    bool known = e->kind == PLX_KIND_PRESENCE && e->position.offset <= t->diffs_after;
-    if (!known && !plx_slice_eq(e->from, sid))
-        plx_lp_topic_add(&t->merge, e);
-    if (t->merge.count - t->merge.head >= PLX_LP_MESSAGES || t->merge.bytes >= PLX_LP_BYTES) {
-        p->full = true; /* as much as an answer holds: the rest follows with the next poll */
+    if (t->merge.seen <= t->merge.last)
+        hold(t, e);
+    if (t->merge.seen >= t->merge.last) {
+        plx_feed_watch_stop(w); /* the end is in the queue: nothing after it is wanted */
+        settled(t);
+    } else if (has_enough(t)) {
+        p->full = true;
         plx_feed_watch_stop(w);
         settled(t);
     }
@@ -90,22 +141,28 @@ static void reported(void *arg, int err, enum plx_post_result result, uint64_t e
 }
 
 /* The log of a joined topic has a gap. Only the lease's holder may end the slot, so it is told
- * through the inbox; the slot's phx_error then comes through the queue. */
+ * through the inbox (once, however many polls find it: the slot is the entry's digest); its
+ * phx_error then comes through the queue. */
+static void report(poll_topic *t)
+{
+    lp_poll *p = t->poll;
+    char slot[16];
+    int n = snprintf(slot, sizeof slot, "%" PRIu32, t->merge.slot);
+    t->reporting = true;
+    p->reports++;
+    plx_session_post(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), PLX_ENTRY_LOST,
+                     plx_slice_make(slot, (size_t)n), 200, plx_slice_make(slot, (size_t)n),
+                     plx_lp_life_ms(p->socket), reported, p);
+}
+
 static void feed_lost(plx_feed_watch *w)
 {
     poll_topic *t = topic_of(w);
-    lp_poll *p = t->poll;
     t->merge.lost = true;
     settled(t);
-    if (t->merge.open && !t->reporting) {
-        char slot[16];
-        int n = snprintf(slot, sizeof slot, "%" PRIu32, t->merge.slot);
-        t->reporting = true;
-        p->reports++;
-        plx_session_post(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), PLX_ENTRY_LOST,
-                         plx_slice_make(slot, (size_t)n), 200, plx_slice_make(slot, (size_t)n),
-                         plx_lp_life_ms(p->socket), reported, p);
-    }
+    /* One that is not open yet is told by the poll after the one that delivers its opening. */
+    if (t->merge.open && t->merge.last == UINT64_MAX && !t->reporting)
+        report(t);
 }
 
 static const plx_feed_ops feed_ops = {
@@ -117,25 +174,49 @@ static const plx_feed_ops feed_ops = {
 
 /* ---- what the queue tells ---- */
 
-static void watch_topic(lp_poll *p, const plx_slot *slot, bool open)
+/* The slot that was this topic's before, as far as the poll still knows it. */
+static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
 {
-    if (plx_lp_merge_topic(&p->merge, slot->number))
-        return;
+    poll_topic *best = NULL;
+    for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
+        poll_topic *t = topic_at(n);
+        if (t->merge.slot < slot->number && (!best || t->merge.slot > best->merge.slot) &&
+            plx_slice_eq(plx_slice_make(t->name, t->name_len), slot->topic) &&
+            strcmp(t->epoch, slot->start.epoch) == 0)
+            best = t;
+    }
+    return best;
+}
+
+static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
+{
+    poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
+    const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
     const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
-    poll_topic *t = plx_alloc_zero(1, sizeof *t);
-    plx_position from = slot->start;
-    from.offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
-    plx_lp_topic_init(&t->merge, slot->number, from.offset, open);
+    uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
+    if (before && before->merge.delivered > offset)
+        offset = before->merge.delivered;
+    plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
+    t->merge.follows = before ? before->merge.slot : 0;
     t->merge.with_position = channel && channel->has_history;
     t->diffs_after = slot->diffs_after;
     t->poll = p;
     t->watch.ops = &feed_ops;
+    memcpy(t->epoch, slot->start.epoch, sizeof t->epoch);
+    t->name_len = slot->topic.len;
+    if (slot->topic.len > 0)
+        memcpy(t->name, slot->topic.data, slot->topic.len);
     plx_list_push(&p->merge.topics, &t->merge.node);
+    return t;
+}
+
+static void watch(lp_poll *p, poll_topic *t)
+{
     if (p->state == OPENING) {
         t->settling = true;
         p->unsettled++;
     }
-    plx_feed_watch_start(p->lp->store, &t->watch, slot->topic, &from);
+    watch_from(t, t->merge.delivered);
 }
 
 /* Whether the queue still holds the entry that opens this slot. */
@@ -147,25 +228,44 @@ static bool opens_later(const plx_session_view *v, uint32_t slot)
     return false;
 }
 
+/* A slot whose end waits in the queue is not listed any more; what it still owes is read, and its
+ * cursor is kept until the end is delivered. */
+static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e)
+{
+    plx_lp_topic *known = plx_lp_merge_topic(&p->merge, e->slot.number);
+    poll_topic *t = known ? PLX_CONTAINER(known, poll_topic, merge)
+                          : topic_new(p, &e->slot, !opens_later(v, e->slot.number));
+    t->merge.last = e->end;
+    if (known && t->merge.seen >= e->end) {
+        plx_feed_watch_stop(&t->watch);
+        settled(t);
+    } else if (!known && t->merge.delivered < e->end) {
+        watch(p, t);
+    }
+}
+
+static void take_slot(lp_poll *p, const plx_session_view *v, const plx_slot *slot)
+{
+    if (plx_lp_merge_topic(&p->merge, slot->number) == NULL)
+        watch(p, topic_new(p, slot, !opens_later(v, slot->number)));
+}
+
 void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v)
 {
     uint64_t last = p->merge.q;
     if (!plx_list_empty(&p->merge.entries))
         last = PLX_CONTAINER(p->merge.entries.prev, plx_lp_entry, node)->id;
+    else if (v->q_count > 0 && v->q[0].id <= last)
+        last = p->merge.q = v->q[0].id - 1; /* a replica that lagged behind has taken over */
     for (size_t i = 0; i < v->q_count; i++) {
         const plx_q_entry *e = &v->q[i];
         if (e->id <= last)
             continue;
-        plx_lp_entry *copy = plx_lp_entry_copy(e);
-        plx_list_push(&p->merge.entries, &copy->node);
-        /* A slot that ended meanwhile is not listed any more; what it still owes is read. */
-        if (e->kind == PLX_Q_END &&
-            plx_lp_cursor_offset(&p->cursor, e->slot.number, e->slot.start.offset) < e->end)
-            watch_topic(p, &e->slot, !opens_later(v, e->slot.number));
+        plx_list_push(&p->merge.entries, &plx_lp_entry_copy(e)->node);
+        if (e->kind == PLX_Q_END)
+            take_end(p, v, e);
     }
     /* Begin at another topic each time, so that a busy one does not starve those behind it. */
-    for (size_t i = 0; i < v->slot_count; i++) {
-        const plx_slot *s = &v->slots[(i + p->generation) % v->slot_count];
-        watch_topic(p, s, !opens_later(v, s->number));
-    }
+    for (size_t i = 0; i < v->slot_count; i++)
+        take_slot(p, v, &v->slots[(i + p->generation) % v->slot_count]);
 }

@@ -16,8 +16,15 @@
 
 #define ASK_AGAIN_S 1.0
 
+/* The POSTs of one session that wait here: in lp->posts_by_sid while there are any. */
+typedef struct session_posts {
+    plx_list posts; /* lp_post.sibling */
+    char sid[PLX_SID_LEN + 1];
+} session_posts;
+
 typedef struct lp_post {
-    plx_list node; /* in lp->posts */
+    plx_list node;    /* in lp->posts */
+    plx_list sibling; /* in session_posts.posts */
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
     const plx_socket_config *socket;
@@ -27,7 +34,8 @@ typedef struct lp_post {
     bool repeatable; /* carries a digest: may be sent again when its fate is unknown */
     unsigned status; /* 200, or 400 when a malformed message follows the usable ones */
     char digest[32];
-    plx_buf body; /* marker 'n' (ndjson) or 's' (single), then the usable bytes */
+    /* Marker 'n' (ndjson) or 's' (single), then the usable bytes; kept until it is in the inbox. */
+    plx_buf body;
     ev_timer window, again;
 } lp_post;
 
@@ -36,12 +44,41 @@ static plx_slice sid_of(const lp_post *p)
     return plx_slice_make(p->sid, PLX_SID_LEN);
 }
 
+static session_posts *posts_of(plx_longpoll *lp, plx_slice sid)
+{
+    return plx_map_get(lp->posts_by_sid, sid);
+}
+
+static void enlist(lp_post *p)
+{
+    session_posts *s = posts_of(p->lp, sid_of(p));
+    if (s == NULL) {
+        s = plx_alloc_zero(1, sizeof *s);
+        plx_list_init(&s->posts);
+        memcpy(s->sid, p->sid, sizeof s->sid);
+        plx_map_put(p->lp->posts_by_sid, plx_slice_of(s->sid), s);
+    }
+    plx_list_push(&s->posts, &p->sibling);
+    plx_list_push(&p->lp->posts, &p->node);
+}
+
+static void delist(lp_post *p)
+{
+    session_posts *s = posts_of(p->lp, sid_of(p));
+    plx_list_remove(&p->node);
+    plx_list_remove(&p->sibling);
+    if (s && plx_list_empty(&s->posts)) {
+        plx_map_remove(p->lp->posts_by_sid, plx_slice_of(s->sid));
+        free(s);
+    }
+}
+
 static void release(lp_post *p)
 {
     p->http = NULL;
     ev_timer_stop(p->lp->loop, &p->window);
     ev_timer_stop(p->lp->loop, &p->again);
-    plx_list_remove(&p->node);
+    delist(p);
     if (p->calling)
         return;
     plx_buf_fini(&p->body);
@@ -74,8 +111,10 @@ static void posted(void *arg, int err, enum plx_post_result result, uint64_t ent
     lp_post *p = arg;
     plx_longpoll *lp = p->lp;
     p->calling = false;
-    if (err == 0)
+    if (err == 0) {
         p->entry = entry;
+        plx_buf_fini(&p->body);
+    }
     if (p->http == NULL)
         release(p);
     else if (err == PLX_E_GONE)
@@ -144,6 +183,8 @@ static void make_digest(lp_post *p)
         p->digest[2 * i] = hex[sum[i] >> 4];
         p->digest[2 * i + 1] = hex[sum[i] & 15];
     }
+    if (p->status != 200)
+        p->digest[0] = 'x'; /* not the same as a POST without the malformed message at its end */
 }
 
 void plx_lp_post_start(const plx_lp_request *r, const plx_lp_cursor *cursor)
@@ -169,7 +210,8 @@ void plx_lp_post_start(const plx_lp_request *r, const plx_lp_cursor *cursor)
     plx_buf_append(&p->body, r->http->body.data, check.usable);
     make_digest(p);
     plx_list_init(&p->node);
-    plx_list_push(&p->lp->posts, &p->node);
+    plx_list_init(&p->sibling);
+    enlist(p);
     r->http->handler = p;
     r->http->gone = client_gone;
     start_timers(p);
@@ -182,26 +224,36 @@ void plx_lp_post_up(plx_longpoll *lp)
         ask(PLX_CONTAINER(n, lp_post, node));
 }
 
+/* Finishes the session's POSTs that wait for `entry` (0: all). They are set apart first, because an
+ * answer may let in further requests. */
+static void finish_all(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned status)
+{
+    plx_list due, *node, *next;
+    session_posts *s = posts_of(lp, sid);
+    if (s == NULL)
+        return;
+    plx_list_init(&due);
+    for (node = s->posts.next; node != &s->posts; node = next) {
+        lp_post *p = PLX_CONTAINER(node, lp_post, sibling);
+        next = node->next;
+        if (entry != 0 && p->entry != entry)
+            continue;
+        plx_list_remove(&p->node);
+        plx_list_push(&due, &p->node);
+    }
+    while ((node = plx_list_shift(&due)))
+        finish(PLX_CONTAINER(node, lp_post, node), status);
+}
+
 void plx_lp_post_done(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned status)
 {
-    plx_list *next;
-    for (plx_list *n = lp->posts.next; n != &lp->posts; n = next) {
-        lp_post *p = PLX_CONTAINER(n, lp_post, node);
-        next = n->next;
-        if (p->entry == entry && plx_slice_eq(sid_of(p), sid))
-            finish(p, status);
-    }
+    if (entry != 0)
+        finish_all(lp, sid, entry, status);
 }
 
 void plx_lp_post_gone(plx_longpoll *lp, plx_slice sid)
 {
-    plx_list *next;
-    for (plx_list *n = lp->posts.next; n != &lp->posts; n = next) {
-        lp_post *p = PLX_CONTAINER(n, lp_post, node);
-        next = n->next;
-        if (plx_slice_eq(sid_of(p), sid))
-            finish(p, 410);
-    }
+    finish_all(lp, sid, 0, 410);
 }
 
 void plx_lp_posts_end(plx_longpoll *lp)

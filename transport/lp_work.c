@@ -9,51 +9,13 @@
  * (session, entry, index) as producer and are not doubled.
  */
 #include "transport/lp_body.h"
-#include "transport/lp_internal.h"
+#include "transport/lp_work.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "store/topic.h"
 
 #include <stdlib.h>
-
-/* What a queue entry of this work still needs, beside the entry itself. */
-typedef struct work_out {
-    plx_q_entry q;
-    bool end_unknown; /* END: the topic's offset is to be read before the commit */
-} work_out;
-
-typedef struct lp_work {
-    plx_list node; /* in lp->works */
-    plx_longpoll *lp;
-    plx_socket *socket;
-    char sid[PLX_SID_LEN + 1];
-    enum plx_vsn vsn;
-    uint64_t fence, entry;
-    unsigned entry_status;
-    uint32_t first_new_slot, next_slot;
-    bool feeding; /* messages are still being handed to the core */
-    bool committing;
-    unsigned positions; /* reads under way for ends */
-    unsigned calls;     /* store calls that still point here */
-    bool abandoned;
-    work_out *outs;
-    size_t out_count, out_capacity;
-    uint32_t *drops;
-    size_t drop_count, drop_capacity;
-    ev_timer renew;
-} lp_work;
-
-typedef struct end_read {
-    lp_work *work;
-    size_t out;
-} end_read;
-
-static plx_slice sid_of(const lp_work *w)
-{
-    return plx_slice_make(w->sid, PLX_SID_LEN);
-}
 
 static plx_slice copy_slice(plx_slice s)
 {
@@ -66,7 +28,7 @@ static void free_slice(plx_slice *s)
     *s = plx_slice_make(NULL, 0);
 }
 
-static void clear_outs(lp_work *w)
+static void clear_outs(plx_lp_work *w)
 {
     for (size_t i = 0; i < w->out_count; i++) {
         free_slice(&w->outs[i].q.text);
@@ -77,8 +39,7 @@ static void clear_outs(lp_work *w)
     w->drop_count = 0;
 }
 
-/* Gives up the session without a word to its channels: their record is in Redis. */
-static void release(lp_work *w)
+void plx_lp_work_release(plx_lp_work *w)
 {
     w->abandoned = true;
     ev_timer_stop(w->lp->loop, &w->renew);
@@ -97,21 +58,26 @@ static void release(lp_work *w)
 
 /* ---- the transport under the core ---- */
 
-static work_out *new_out(lp_work *w)
+static plx_lp_out *new_out(plx_lp_work *w)
 {
     if (w->out_count == w->out_capacity) {
         w->out_capacity = w->out_capacity ? 2 * w->out_capacity : 8;
         w->outs = plx_realloc(w->outs, w->out_capacity * sizeof *w->outs);
     }
-    work_out *o = &w->outs[w->out_count++];
-    *o = (work_out){.q = {.kind = PLX_Q_PLAIN}};
+    plx_lp_out *o = &w->outs[w->out_count++];
+    *o = (plx_lp_out){.q = {.kind = PLX_Q_PLAIN}};
     return o;
+}
+
+static bool same_epoch(const plx_position *a, const plx_position *b)
+{
+    return strcmp(a->epoch, b->epoch) == 0;
 }
 
 static void set_barriers(plx_q_entry *q, const plx_out *out)
 {
     const plx_membership *m = out->membership;
-    bool replaces = out->opens && m && m->replaces;
+    bool replaces = out->opens && m && m->replaces && same_epoch(&m->replaces->start, &m->start);
     size_t n = out->barrier_count + (replaces ? 1 : 0);
     if (n == 0)
         return;
@@ -131,11 +97,12 @@ static void name_slot(plx_q_entry *q, const plx_membership *m)
     q->slot.topic = copy_slice(m->topic);
     q->slot.start = m->start;
     q->slot.diffs_after = m->diffs_after;
+    q->slot.goes_back = m->goes_back;
 }
 
-/* The end of a membership: where its topic stands now, unless a rejoin began at a known place, or
- * its log is lost. */
-static void set_end(work_out *o, const plx_out *out)
+/* The end of a membership: where its topic stands at the commit, unless a rejoin began at a known
+ * place, or its log is lost. */
+static void set_end(plx_lp_out *o, const plx_out *out)
 {
     plx_membership *m = out->membership;
     name_slot(&o->q, m);
@@ -144,22 +111,42 @@ static void set_end(work_out *o, const plx_out *out)
     for (plx_list *n = m->socket->memberships.next; n != &m->socket->memberships; n = n->next) {
         const plx_membership *other = PLX_CONTAINER(n, plx_membership, node);
         if (other != m && other->slot > m->slot && plx_slice_eq(other->topic, m->topic)) {
-            o->q.end = other->start.offset;
+            if (same_epoch(&other->start, &m->start))
+                o->q.end = other->start.offset;
             return;
         }
     }
     o->end_unknown = m->transport == NULL;
 }
 
+/* A message that no queue takes. The client gets a reply that says so: it would wait for ever. */
+static int encode_instead(plx_lp_work *w, const plx_out *out, plx_buf *text)
+{
+    bool binary;
+    plx_out reply = *out;
+    plx_log_limited(PLX_WARNING, "session %s: a message of over %d bytes was not queued", w->sid,
+                    PLX_Q_MESSAGE);
+    if (out->kind != PLX_OUT_REPLY)
+        return PLX_E_TOOBIG;
+    reply.status = plx_slice_of("error");
+    reply.payload = PLX_JSON_PAYLOAD("{\"reason\":\"too large\"}");
+    plx_buf_clear(text);
+    return plx_encode(w->vsn, false, &reply, text, &binary);
+}
+
 static void emit(plx_socket *s, const plx_out *out)
 {
-    lp_work *w = s->transport;
+    plx_lp_work *w = s->transport;
     plx_buf text;
     bool binary;
-    plx_buf_init(&text, PLX_Q_BYTES);
+    plx_buf_init(&text, PLX_Q_MESSAGE);
     int err = plx_encode(w->vsn, false, out, &text, &binary);
+    if (err == PLX_E_TOOBIG)
+        err = encode_instead(w, out, &text);
+    if (err == PLX_E_DENIED)
+        w->lp->skipped_binary++;
     if (err == 0) {
-        work_out *o = new_out(w);
+        plx_lp_out *o = new_out(w);
         set_barriers(&o->q, out);
         o->q.text = copy_slice(plx_buf_slice(&text));
         if (out->opens) {
@@ -168,23 +155,18 @@ static void emit(plx_socket *s, const plx_out *out)
         } else if (out->ends) {
             set_end(o, out);
         }
-    } else if (err == PLX_E_DENIED) {
-        w->lp->skipped_binary++;
-    } else {
-        plx_log_limited(PLX_WARNING, "session %s: a message of over %d bytes was not queued",
-                        w->sid, PLX_Q_BYTES);
     }
     plx_buf_fini(&text);
 }
 
 static void open_membership(plx_socket *s, plx_membership *m)
 {
-    lp_work *w = s->transport;
+    plx_lp_work *w = s->transport;
     m->slot = w->next_slot++;
     plx_membership_ready(m);
 }
 
-static void drop_slot(lp_work *w, uint32_t slot)
+static void drop_slot(plx_lp_work *w, uint32_t slot)
 {
     if (w->drop_count == w->drop_capacity) {
         w->drop_capacity = w->drop_capacity ? 2 * w->drop_capacity : 8;
@@ -195,19 +177,17 @@ static void drop_slot(lp_work *w, uint32_t slot)
 
 static void closed(plx_socket *s, plx_membership *m)
 {
-    lp_work *w = s->transport;
+    plx_lp_work *w = s->transport;
     m->transport = NULL;
     if (!w->abandoned && m->slot != 0)
         drop_slot(w, m->slot);
 }
 
-static void settle(lp_work *w);
-
 static void idle(plx_socket *s)
 {
-    lp_work *w = s->transport;
+    plx_lp_work *w = s->transport;
     if (!w->feeding)
-        settle(w);
+        plx_lp_work_settle(w);
 }
 
 static const plx_socket_ops ops = {
@@ -238,7 +218,7 @@ static int find_socket(plx_longpoll *lp, plx_slice mount, size_t *index)
 }
 
 /* A slot that can't be restored: its topic is not configured any more, or its record is damaged. */
-static void end_unrouted(lp_work *w, const plx_slot *slot)
+static void end_unrouted(plx_lp_work *w, const plx_slot *slot)
 {
     plx_log_limited(PLX_WARNING, "session %s: topic %.*s can't be restored, its channel is closed",
                     w->sid, (int)slot->topic.len, slot->topic.data);
@@ -253,10 +233,11 @@ static void end_unrouted(lp_work *w, const plx_slot *slot)
     bool binary;
     plx_buf_init(&text, PLX_Q_BYTES);
     if (plx_encode(w->vsn, false, &out, &text, &binary) == 0) {
-        work_out *o = new_out(w);
+        plx_lp_out *o = new_out(w);
         o->q.kind = PLX_Q_END;
         o->q.slot = (plx_slot){
             .number = slot->number, .start = slot->start, .diffs_after = slot->diffs_after};
+        o->q.slot.goes_back = slot->goes_back;
         o->q.slot.topic = copy_slice(slot->topic);
         o->q.text = copy_slice(plx_buf_slice(&text));
     }
@@ -279,6 +260,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
         .id = work->id,
         .params = work->params,
         .claims = work->claims,
+        .max_channels = PLX_LP_CHANNELS,
     };
     plx_socket *s = plx_socket_new(&init);
     s->entry = work->entry.id;
@@ -290,7 +272,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
     return s;
 }
 
-static void feed_post(lp_work *w, plx_slice body)
+static void feed_post(plx_lp_work *w, plx_slice body)
 {
     if (body.len == 0)
         return;
@@ -304,7 +286,7 @@ static void feed_post(lp_work *w, plx_slice body)
 }
 
 /* A poll found a gap in the log of this slot. */
-static void feed_lost(lp_work *w, plx_slice body)
+static void feed_lost(plx_lp_work *w, plx_slice body)
 {
     char digits[16] = "";
     memcpy(digits, body.data, body.len < sizeof digits - 1 ? body.len : sizeof digits - 1);
@@ -319,17 +301,17 @@ static void feed_lost(lp_work *w, plx_slice body)
     }
 }
 
-static void work_entry(lp_work *w, const plx_work *work)
+void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
 {
     w->entry = work->entry.id;
     w->entry_status = work->entry.status;
     w->first_new_slot = w->next_slot = work->next_slot > 0 ? work->next_slot : 1;
-    w->committing = false;
+    w->settled = w->committing = false;
     clear_outs(w);
     w->socket = build(w->lp, work, w);
     if (w->socket == NULL) {
-        plx_session_end(w->lp->store, sid_of(w), "unmounted", ignore, NULL);
-        release(w);
+        plx_session_end(w->lp->store, plx_lp_work_sid(w), "unmounted", ignore, NULL);
+        plx_lp_work_release(w);
         return;
     }
     w->feeding = true;
@@ -338,154 +320,33 @@ static void work_entry(lp_work *w, const plx_work *work)
     else
         feed_post(w, work->entry.body);
     w->feeding = false;
-    settle(w);
+    plx_lp_work_settle(w);
 }
 
-/* ---- committing ---- */
+/* ---- the lease ---- */
 
 static void on_renewed(void *arg, int err)
 {
-    lp_work *w = arg;
+    plx_lp_work *w = arg;
     w->calls--;
     if (w->abandoned || (err != 0 && err != PLX_E_DOWN && err != PLX_E_TIMEOUT))
-        release(w);
+        plx_lp_work_release(w);
 }
 
 static void on_renew(struct ev_loop *loop, ev_timer *t, int events)
 {
     (void)loop;
     (void)events;
-    lp_work *w = t->data;
+    plx_lp_work *w = t->data;
+    if (w->committing)
+        return; /* a renewal behind the commit would take the lease that it gave back */
     w->calls++;
-    plx_session_renew(w->lp->store, sid_of(w), w->fence, on_renewed, w);
-}
-
-static void on_committed(void *arg, int err, const plx_work *next)
-{
-    lp_work *w = arg;
-    plx_longpoll *lp = w->lp;
-    char sid[PLX_SID_LEN + 1];
-    memcpy(sid, w->sid, sizeof sid);
-    w->calls--;
-    if (w->abandoned) {
-        release(w);
-        return;
-    }
-    if (err != 0) {
-        /* Another holder has it, the session is gone, or Redis is away: in each case the inbox
-         * knows. */
-        release(w);
-        if (err == PLX_E_GONE)
-            plx_lp_post_gone(lp, plx_slice_make(sid, PLX_SID_LEN));
-        return;
-    }
-    uint64_t entry = w->entry;
-    unsigned status = w->entry_status;
-    plx_socket_forget(w->socket);
-    w->socket = NULL;
-    if (next)
-        work_entry(w, next);
-    else
-        release(w);
-    plx_lp_post_done(lp, plx_slice_make(sid, PLX_SID_LEN), entry, status);
-}
-
-/* The slots whose record changed: joined by this entry, or with other assigns. */
-static size_t changed_slots(lp_work *w, plx_slot *slots, plx_buf *state)
-{
-    size_t n = 0;
-    for (plx_list *l = w->socket->memberships.next; l != &w->socket->memberships; l = l->next) {
-        plx_membership *m = PLX_CONTAINER(l, plx_membership, node);
-        if (m->state != PLX_JOINED || (m->slot < w->first_new_slot && !m->assigns_changed))
-            continue;
-        size_t before = state->len;
-        plx_membership_pack(m, state);
-        /* The offset for now: the buffer may still move. */
-        slots[n++] = (plx_slot){.number = m->slot,
-                                .topic = m->topic,
-                                .start = m->start,
-                                .diffs_after = m->diffs_after,
-                                .state = plx_slice_make(NULL, state->len - before)};
-    }
-    const char *at = state->data;
-    for (size_t i = 0; i < n; i++) {
-        slots[i].state.data = at;
-        at += slots[i].state.len;
-    }
-    return n;
-}
-
-static void commit(lp_work *w)
-{
-    plx_buf state;
-    plx_buf_init(&state, 0);
-    plx_q_entry *q = plx_alloc_zero(w->out_count + 1, sizeof *q);
-    for (size_t i = 0; i < w->out_count; i++)
-        q[i] = w->outs[i].q;
-    plx_slot *set = plx_alloc_zero(w->socket->membership_count + 1, sizeof *set);
-    plx_commit c = {
-        .sid = sid_of(w),
-        .fence = w->fence,
-        .entry = w->entry,
-        .q = q,
-        .q_count = w->out_count,
-        .set = set,
-        .set_count = changed_slots(w, set, &state),
-        .drop = w->drops,
-        .drop_count = w->drop_count,
-    };
-    w->committing = true;
-    w->calls++;
-    plx_session_commit(w->lp->store, &c, on_committed, w);
-    free(set);
-    free(q);
-    plx_buf_fini(&state);
-}
-
-static void on_end(void *arg, int err, const plx_position *position)
-{
-    end_read *r = arg;
-    lp_work *w = r->work;
-    size_t out = r->out;
-    free(r);
-    w->calls--;
-    if (w->abandoned || err != 0) {
-        release(w); /* Redis is away: the entry will be worked again */
-        return;
-    }
-    plx_q_entry *q = &w->outs[out].q;
-    if (strcmp(position->epoch, q->slot.start.epoch) == 0)
-        q->end = position->offset;
-    if (--w->positions == 0)
-        commit(w);
-}
-
-/* Everything was answered: reads the ends that are not known yet, then commits. */
-static void settle(lp_work *w)
-{
-    if (w->socket->pending > 0 || w->committing || w->positions > 0)
-        return;
-    if (w->socket->unavailable) {
-        release(w); /* the lease runs out, and whoever waits takes the entry up again */
-        return;
-    }
-    w->committing = true;
-    for (size_t i = 0; i < w->out_count; i++) {
-        if (!w->outs[i].end_unknown)
-            continue;
-        end_read *r = plx_alloc(sizeof *r);
-        *r = (end_read){w, i};
-        w->positions++;
-        w->calls++;
-        plx_topic_position(w->lp->store, w->outs[i].q.slot.topic, on_end, r);
-    }
-    if (w->positions == 0)
-        commit(w);
+    plx_session_renew(w->lp->store, plx_lp_work_sid(w), w->fence, on_renewed, w);
 }
 
 void plx_lp_work_start(plx_longpoll *lp, const plx_work *work)
 {
-    lp_work *w = plx_alloc_zero(1, sizeof *w);
+    plx_lp_work *w = plx_alloc_zero(1, sizeof *w);
     w->lp = plx_lp_ref(lp);
     w->fence = work->fence;
     w->vsn = work->vsn == 1 ? PLX_V1 : PLX_V2;
@@ -496,14 +357,14 @@ void plx_lp_work_start(plx_longpoll *lp, const plx_work *work)
                   plx_lp_seconds(PLX_LEASE_MS / 2));
     w->renew.data = w;
     ev_timer_start(lp->loop, &w->renew);
-    work_entry(w, work);
+    plx_lp_work_entry(w, work);
 }
 
 /* ---- the end of a session ---- */
 
 void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reason)
 {
-    lp_work scratch = {.lp = lp, .abandoned = true};
+    plx_lp_work scratch = {.lp = lp, .abandoned = true};
     plx_socket *s = build(lp, work, &scratch);
     if (s)
         plx_socket_free(s, strcmp(reason, "expired") == 0 ? PLX_END_EXPIRED : PLX_END_CLOSED);
@@ -515,5 +376,5 @@ void plx_lp_works_end(plx_longpoll *lp)
 {
     plx_list *n;
     while ((n = lp->works.next) != &lp->works)
-        release(PLX_CONTAINER(n, lp_work, node));
+        plx_lp_work_release(PLX_CONTAINER(n, plx_lp_work, node));
 }

@@ -205,10 +205,9 @@ int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position
 
 plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e)
 {
-    enum plx_encoding text = vsn == PLX_V1 ? PLX_ENC_V1_TEXT : PLX_ENC_V2_TEXT;
     enum plx_encoding which = e->kind == PLX_KIND_BINARY ? PLX_ENC_V2_BINARY
-                              : with_position            ? text + PLX_ENC_V1_POSITION
-                                                         : text;
+                              : vsn == PLX_V1            ? PLX_ENC_V1_TEXT
+                                                         : PLX_ENC_V2_TEXT;
     if (which == PLX_ENC_V2_BINARY && (!allow_binary || vsn != PLX_V2))
         return NULL;
     if (!e->encoded[which]) {
@@ -222,4 +221,23 @@ plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_positi
         plx_buf_fini(&to);
     }
     return e->encoded[which];
+}
+
+plx_blob *plx_encode_event_quoted(enum plx_vsn vsn, bool with_position, plx_event *e)
+{
+    enum plx_encoding first = with_position ? PLX_ENC_V1_QUOTED_POSITION : PLX_ENC_V1_QUOTED;
+    plx_blob **slot = &e->encoded[first + (vsn == PLX_V1 ? 0 : 1)];
+    if (!*slot) {
+        plx_buf text, quoted;
+        bool binary;
+        plx_buf_init(&text, 0);
+        plx_buf_init(&quoted, 0);
+        if (plx_encode_broadcast(vsn, false, with_position, e, &text, &binary) == 0) {
+            plx_json_quote(&quoted, plx_buf_slice(&text));
+            *slot = plx_blob_new(plx_buf_slice(&quoted));
+        }
+        plx_buf_fini(&text);
+        plx_buf_fini(&quoted);
+    }
+    return *slot;
 }

@@ -16,7 +16,7 @@ typedef struct plx_ws_subprotocol {
 void plx_ws_read_subprotocols(plx_slice offered, plx_ws_subprotocol *out, plx_buf *token);
 
 /* Whether a GET asks for a WebSocket (RFC 6455 4.2.1). NULL, or a short text that says what is
- * wrong: 400. As recorded, any key is accepted. */
+ * wrong: 400. As recorded, any (single) key is accepted. */
 const char *plx_ws_handshake_check(const plx_ws_head *h);
 
 /* Appends the answer 101. deflate: what was agreed on, with its answer's text. */

@@ -18,6 +18,7 @@ end
 
 local function write_slots()
   local following = num(get('slot'))
+  set('slot', text(following)) -- before any deletion, so that maxmemory is heeded
   for _ = 1, sets do
     local number, slot, st = arg(), arg(), arg()
     redis.call('HSET', slots, number, slot)

@@ -2,8 +2,8 @@
 
 if redis.call('EXISTS', rec) == 1 then return {'busy'} end
 local t = now()
-redis.call('DEL', slots, state, inbox, queue, seen)
 set('mount', ARGV[1], 'vsn', ARGV[2], 'params', ARGV[3], 'claims', ARGV[4], 'id', ARGV[5],
   'until', text(t + tonumber(ARGV[6])), 'slot', '1')
+redis.call('DEL', slots, state, inbox, queue, seen) -- after the first HSET: it heeds maxmemory
 keep(t)
 return {'ok'}

@@ -6,4 +6,4 @@ local pw, pg, qn = get('pw', 'pg', 'qn')
 if pw ~= ARGV[2] or pg ~= ARGV[3] then return {'busy'} end
 local cursor = math.min(tonumber(ARGV[1]), num(qn))
 return {'ok', '', '0', redis.call('HGETALL', slots),
-  redis.call('XRANGE', queue, text(cursor + 1) .. '-0', '+', 'COUNT', 500), ''}
+  redis.call('XRANGE', queue, text(cursor + 1) .. '-0', '+'), ''}

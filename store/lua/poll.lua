@@ -15,4 +15,4 @@ end
 set('pw', ARGV[2], 'pg', ARGV[3])
 if pw == ARGV[2] and pg == ARGV[3] then pw = '' end
 return {'ok', pw or '', pg or '0', redis.call('HGETALL', slots),
-  redis.call('XRANGE', queue, text(cursor + 1) .. '-0', '+', 'COUNT', 500), renewed and id or ''}
+  redis.call('XRANGE', queue, text(cursor + 1) .. '-0', '+'), renewed and id or ''}

@@ -25,10 +25,16 @@ local function load(meta)
   return epoch, off, number(m[3]) or 0, number(m[4]) or 0, number(m[5]) or 0
 end
 
--- Whatever log there is belongs to another life.
+-- Whatever log there is belongs to another life. HSET comes first: once a script has written
+-- anything, Redis no longer stops it for want of memory.
 local function start(meta, log, epoch)
-  redis.call('DEL', meta, log)
-  redis.call('HSET', meta, 'epoch', epoch, 'off', '0', 'bytes', '0', 'base', '0', 'hist', '0')
+  local fields = {meta, 'epoch', epoch, 'off', '0', 'bytes', '0', 'base', '0', 'hist', '0'}
+  local r = redis.pcall('HSET', unpack(fields))
+  if type(r) == 'table' then
+    if string.find(r.err, 'WRONGTYPE') then redis.call('DEL', meta) end
+    redis.call('HSET', unpack(fields))
+  end
+  redis.call('DEL', log)
   return epoch, 0, 0, 0, 0
 end
 

@@ -186,9 +186,13 @@ describe('outages', { concurrency: 4 }, () => {
         assert.ok(r.status === 503 && r.json?.status === 500, `${r.status} ${r.text}`);
         await redis.start();
         await until('a session', async () => (await fcgiRequest(fcgi.where, { target: '/relay/longpoll?vsn=2.0.0' })).json?.status === 410, 10000 * SLOW, 100);
-        const s = await until('a WebSocket', () => openWs(ws.where, '/relay/websocket?vsn=2.0.0').catch(() => null), 10000 * SLOW, 100);
-        s.send(JOIN('room:a'));
-        assert.match((await s.next(10000 * SLOW))?.text ?? '', /"status":"ok"/);
+        const s = await openWs(ws.where, '/relay/websocket?vsn=2.0.0');
+        await until('a join', async () => {
+          s.send(JOIN('room:a'));
+          const reply = JSON.parse((await s.next(10000 * SLOW)).text)[4];
+          if (reply.status === 'error') assert.equal(reply.response.reason, 'unavailable');
+          return reply.status === 'ok';
+        }, 10000 * SLOW, 200);
         s.destroy();
       } finally {
         await fcgi.program.stop();

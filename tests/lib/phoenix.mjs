@@ -24,8 +24,15 @@ export function page(name) {
   const window = { WebSocket, XMLHttpRequest, sessionStorage, addEventListener() {}, document: { addEventListener() {}, visibilityState: 'visible' } };
   window.self = window;
   const module = { exports: {} };
-  // eslint-disable-next-line no-new-func
-  new Function('module', 'exports', 'self', 'window', fs.readFileSync(file, 'utf8'))(module, module.exports, window, window);
+  // Old versions leave heartbeat timers running when they disconnect; a closed page has none.
+  const timers = [];
+  const setTimer = (...args) => {
+    timers.push(setInterval(...args));
+    return timers.at(-1);
+  };
+  const console = { log() {}, error() {}, warn() {} }; // it prints every answer that is no JSON
+  const globals = { module, exports: module.exports, self: window, window, setInterval: setTimer, console };
+  new Function(...Object.keys(globals), fs.readFileSync(file, 'utf8'))(...Object.values(globals));
   const sockets = [];
   const { Socket, LongPoll } = module.exports;
   return {
@@ -47,6 +54,7 @@ export function page(name) {
         }
         s.reconnectTimer?.reset();
       }
+      for (const t of timers) clearInterval(t);
       close();
     },
   };

@@ -23,7 +23,7 @@ export class Program {
   constructor(command, args, { stderr = 'pipe', env = {} } = {}) {
     this.name = path.basename(command);
     this.text = '';
-    this.child = spawn(command, args, { stdio: ['ignore', 'ignore', stderr], env: { ...process.env, ...env } });
+    this.child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { stdio: ['ignore', 'ignore', stderr], env: { ...process.env, ...env } });
     this.child.stderr?.on('data', (d) => {
       this.text = (this.text + d).slice(-200000);
     });
@@ -82,20 +82,22 @@ export class Redis {
   }
 }
 
-/** pollux-fcgi on a Unix socket; where: {path}. */
-export async function startFcgi(dir, config, { workers = 1, ...options } = {}) {
+/** pollux-fcgi on a Unix socket; where: {path}. under: words before its name (a debugger's). */
+export async function startFcgi(dir, config, { workers = 1, under = [], ...options } = {}) {
   const where = { path: path.join(dir, 'fcgi.sock') };
-  const program = new Program(bin('pollux-fcgi'), ['--config', config, '--listen', `unix:${where.path}`, '--workers', String(workers)], options);
-  await until('pollux-fcgi to listen', async () => program.exit || answers(where), 5000 * SLOW);
+  const [command, ...args] = [...under, bin('pollux-fcgi'), '--config', config, '--listen', `unix:${where.path}`, '--workers', String(workers)];
+  const program = new Program(command, args, options);
+  await until('pollux-fcgi to listen', async () => program.exit || answers(where), (under.length ? 30000 : 5000) * SLOW);
   assert.equal(program.exit, undefined, `pollux-fcgi ended: ${program.text}`);
   return { program, where };
 }
 
 /** pollux-ws on a free port; where: {host, port}. */
-export async function startWs(dir, config, { workers = 1, ...options } = {}) {
+export async function startWs(dir, config, { workers = 1, under = [], ...options } = {}) {
   const where = { host: '127.0.0.1', port: await freePort() };
-  const program = new Program(bin('pollux-ws'), ['--config', config, '--listen', `${where.host}:${where.port}`, '--workers', String(workers)], options);
-  await until('pollux-ws to listen', async () => program.exit || answers(where), 5000 * SLOW);
+  const [command, ...args] = [...under, bin('pollux-ws'), '--config', config, '--listen', `${where.host}:${where.port}`, '--workers', String(workers)];
+  const program = new Program(command, args, options);
+  await until('pollux-ws to listen', async () => program.exit || answers(where), (under.length ? 30000 : 5000) * SLOW);
   assert.equal(program.exit, undefined, `pollux-ws ended: ${program.text}`);
   return { program, where };
 }

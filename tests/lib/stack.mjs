@@ -74,10 +74,9 @@ export class Stack {
     fs.writeFileSync(this.configFile, this.configText);
     const args = ['dev', '--config', this.configFile, '--state', this.state, '--port', String(await freePort()),
       '--fcgi-workers', String(this.fcgi), '--ws-workers', String(this.ws), ...this.args];
-    const command = this.ulimit
-      ? ['sh', ['-c', `ulimit -n ${this.ulimit}; exec "$0" "$@"`, bin('pollux'), ...args]]
-      : [bin('pollux'), args];
-    this.child = spawn(...command, { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    // The system must not outlive a test process that is killed.
+    const command = ['--pdeathsig', 'TERM', ...(this.ulimit ? ['sh', '-c', `ulimit -n ${this.ulimit}; exec "$0" "$@"`] : []), bin('pollux'), ...args];
+    this.child = spawn('setpriv', command, { env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stderr.on('data', (d) => this.log.add(d));
     this.exited = new Promise((resolve) => this.child.once('exit', (code, signal) => {
       this.exit = { code, signal };

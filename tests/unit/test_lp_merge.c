@@ -14,13 +14,14 @@ static plx_lp_topic topics[4];
 static plx_buf out;
 
 /* An event's text is its payload; payloads beginning with '-' can't reach the socket. */
-static bool encode(void *arg, const plx_lp_topic *t, plx_event *e, plx_buf *to)
+static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
     (void)arg, (void)t;
     if (e->payload.len > 0 && e->payload.data[0] == '-')
-        return false;
-    plx_buf_add(to, e->payload);
-    return true;
+        return NULL;
+    if (!e->encoded[0])
+        e->encoded[0] = plx_blob_new(e->payload);
+    return e->encoded[0];
 }
 
 static int set_up(void **state)
@@ -30,7 +31,7 @@ static int set_up(void **state)
     merge.encode = encode;
     plx_buf_init(&out, 0);
     for (unsigned i = 0; i < 4; i++)
-        plx_lp_topic_init(&topics[i], i, 0, true);
+        plx_lp_topic_init(&topics[i], i, 0, 0, true);
     return 0;
 }
 
@@ -46,7 +47,7 @@ static int tear_down(void **state)
 
 static void join(unsigned slot, uint64_t delivered, bool open)
 {
-    plx_lp_topic_init(&topics[slot], slot, delivered, open);
+    plx_lp_topic_init(&topics[slot], slot, 0, delivered, open);
     plx_list_push(&merge.topics, &topics[slot].node);
 }
 
@@ -183,6 +184,68 @@ static void barriers_on_forgotten_slots_are_met(void **state)
     expect("\"reply\"");
 }
 
+/* What a rejoin's old slot has delivered beyond its end is not delivered again by the new one. */
+static void a_slot_goes_on_where_the_one_before_stands(void **state)
+{
+    (void)state;
+    join(1, 4, true);
+    join(2, 2, false);
+    topics[1].last = 2;
+    topics[2].follows = 1;
+    event(2, 3, "had");
+    event(2, 4, "had too");
+    event(2, 5, "new");
+    entry(1, PLX_Q_OPEN, 2, 0, "joined", NULL, 0);
+    entry(2, PLX_Q_END, 1, 2, "closed", NULL, 0);
+    expect("\"joined\",\"closed\",new");
+    assert_int_equal(topics[2].delivered, 5);
+}
+
+static void a_waiting_entry_holds_up_no_other_topic(void **state)
+{
+    (void)state;
+    plx_barrier b = {1, 9};
+    join(1, 0, true);
+    join(2, 0, true);
+    join(3, 0, false);
+    topics[2].last = 2;
+    event(2, 1, "a");
+    event(2, 2, "b");
+    event(2, 3, "after its end");
+    event(3, 1, "not open");
+    entry(1, PLX_Q_PLAIN, 0, 0, "reply", &b, 1);
+    entry(2, PLX_Q_END, 2, 2, "closed", NULL, 0);
+    expect("a,b");
+    assert_int_equal(merge.blocked_slot, 1);
+}
+
+static void marks_are_sorted_and_only_of_slots_that_moved(void **state)
+{
+    (void)state;
+    join(3, 7, false);
+    join(1, 5, true);
+    join(2, 0, true);
+    plx_lp_cursor c = {.q = 0};
+    plx_lp_merge_cursor(&merge, &c);
+    assert_int_equal(c.mark_count, 2);
+    assert_int_equal(c.marks[0].slot, 1);
+    assert_int_equal(c.marks[1].slot, 3);
+    plx_lp_cursor_fini(&c);
+}
+
+static void quoted_entries_stay_within_the_limit(void **state)
+{
+    (void)state;
+    static char text[PLX_LP_BYTES / 2 + 1];
+    memset(text, '"', sizeof text - 1);
+    entry(1, PLX_Q_PLAIN, 0, 0, "small", NULL, 0);
+    entry(2, PLX_Q_PLAIN, 0, 0, text, NULL, 0);
+    expect("\"small\"");
+    plx_buf_clear(&out);
+    assert_int_equal(plx_lp_merge_run(&merge, &out), 1); /* goes alone */
+    assert_int_equal(out.len, PLX_LP_BYTES + 2);
+}
+
 static void skipped_events_move_the_cursor(void **state)
 {
     (void)state;
@@ -237,6 +300,10 @@ int main(void)
         T(rejoin_old_slot_before_new_reply),
         T(a_lost_log_blocks_nobody),
         T(barriers_on_forgotten_slots_are_met),
+        T(a_slot_goes_on_where_the_one_before_stands),
+        T(a_waiting_entry_holds_up_no_other_topic),
+        T(marks_are_sorted_and_only_of_slots_that_moved),
+        T(quoted_entries_stay_within_the_limit),
         T(skipped_events_move_the_cursor),
         T(limit_of_messages),
         T(limit_of_bytes),

@@ -16,8 +16,13 @@ static plx_since reading(const char *json)
 
 static void test_since(void **state)
 {
-    static const char *const absent[] = {"{}", "[]", "null", "\"since\"", "{\"since\":null}",
-                                         "{\"Since\":\"a:1\"}", "{\"a\":{\"since\":\"a:1\"}}"};
+    static const char *const absent[] = {"{}",
+                                         "[]",
+                                         "null",
+                                         "\"since\"",
+                                         "{\"since\":null}",
+                                         "{\"Since\":\"a:1\"}",
+                                         "{\"a\":{\"since\":\"a:1\"}}"};
     static const char *const wrong[] = {"{\"since\":5}",
                                         "{\"since\":\"\"}",
                                         "{\"since\":true}",
@@ -84,10 +89,10 @@ static void test_response(void **state)
     assert_string_equal(respond("{}", false, true, false), "{\"recovered\":false}");
     assert_null(respond("{}", false, false, false));
     /* What the backend said keeps its bytes. */
-    assert_string_equal(respond(" { \"a\" : 1.50 , \"b\":\"\\u00e4\",\"a\":{ \"x\":[ ] } } ", true,
-                                true, false),
-                        "{\"a\":1.50,\"b\":\"\\u00e4\",\"a\":{ \"x\":[ ] },\"position\":\"Ep:42\","
-                        "\"recovered\":false}");
+    assert_string_equal(
+        respond(" { \"a\" : 1.50 , \"b\":\"\\u00e4\",\"a\":{ \"x\":[ ] } } ", true, true, false),
+        "{\"a\":1.50,\"b\":\"\\u00e4\",\"a\":{ \"x\":[ ] },\"position\":\"Ep:42\","
+        "\"recovered\":false}");
     /* No object, nothing to add to. */
     assert_null(respond("[]", true, true, true));
     assert_null(respond("null", true, true, true));

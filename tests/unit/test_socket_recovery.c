@@ -1,5 +1,5 @@
-/* Joins that go on from a position: what the store is asked, where deliveries begin, what the client
- * is told. */
+/* Joins that go on from a position: what the store is asked, where deliveries begin, what the
+ * client is told. */
 #include "tests/unit/socket_harness.h"
 
 static void since(plx_socket *s, const char *ref, const char *topic, const char *position)
@@ -40,7 +40,7 @@ static void test_recovered(void **state)
     expect("open hist:a after 4\n"
            "reply 1 1 hist:a ok {\"position\":\"e:4\",\"recovered\":true} opens\nidle\n");
     m = plx_socket_find(s, S("hist:a"));
-    assert_true(m->recovers);
+    assert_true(m->goes_back);
     assert_int_equal(m->diffs_after, 7); /* the state that it gets holds these diffs */
     finish(s);
 }
@@ -56,7 +56,7 @@ static void test_not_recovered(void **state)
     fake_answer(0, 0);
     expect("open hist:a after 7\n"
            "reply 1 1 hist:a ok {\"position\":\"e:7\",\"recovered\":false} opens\nidle\n");
-    assert_false(plx_socket_find(s, S("hist:a"))->recovers);
+    assert_false(plx_socket_find(s, S("hist:a"))->goes_back);
     finish(s);
 }
 

@@ -624,6 +624,13 @@ static void test_garbage_on_the_channel(void **state)
     assert_true(x.in_order && x.lost == 0);
     redis_do(&r, "SPUBLISH plx:{t:room:junk} %s", forged);
     WAIT(&r, x.lost); /* told rather than left waiting for 3 to 76 */
+    /* And the numbers in between are not swallowed when they are given after all. */
+    WAIT(&r, strcmp(position("room:junk").epoch, start.epoch) != 0);
+    start = position("room:junk");
+    follow(a, &x, "room:junk", &start);
+    publish(a, "room:junk", 1);
+    WAIT(&r, x.count == 1);
+    plx_feed_watch_stop(&x.watch);
     assert_true(plx_store_up(a));
 }
 
@@ -706,6 +713,54 @@ static void test_redis_restarts_with_data(void **state)
     }
 }
 
+/* Everything at once, by a repeatable sequence of accidents: whoever watches misses nothing. */
+static void test_chaos(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"chaos:a", "chaos:b", "chaos:c"};
+    static follower x[24];
+    plx_position start[3];
+    unsigned dice = 20261120;
+    uint64_t gaps = plx_store_counters_get(a)->gaps;
+    memset(x, 0, sizeof x);
+    for (unsigned t = 0; t < 3; t++)
+        start[t] = position(topics[t]);
+    memset(&published, 0, sizeof published);
+    for (unsigned round = 0; round < 600; round++) {
+        dice = dice * 1664525 + 1013904223;
+        unsigned i = dice >> 8 & 31, t = i % 3, what = dice >> 24;
+        plx_store *s = i % 2 ? a : b;
+        if (what < 150)
+            publish_start(s, topics[t], what % 4);
+        else if (what < 235 && i < 24 && !x[i].watch.feed)
+            follow(s, &x[i], topics[t], &start[t]);
+        else if (what < 235 && i < 24 && what % 3 == 0)
+            plx_feed_watch_stop(&x[i].watch);
+        else if (what < 240)
+            redis_do(&r, "CLIENT KILL TYPE pubsub");
+        else if (what < 245)
+            redis_do(&r, "CLIENT KILL TYPE normal SKIPME yes");
+        else if (what < 250)
+            redis_do(&r, "SCRIPT FLUSH");
+        else
+            WAIT(&r, plx_store_up(a) && plx_store_up(b));
+        ev_run(r.loop, EVRUN_NOWAIT);
+    }
+    WAIT(&r, plx_store_up(a) && plx_store_up(b));
+    assert_true(plx_store_counters_get(a)->gaps > gaps);
+    for (unsigned i = 0; i < 24; i++) {
+        if (!x[i].watch.feed)
+            follow(i % 2 ? a : b, &x[i], topics[i % 3], &start[i % 3]);
+        uint64_t end = position(topics[i % 3]).offset;
+        assert_true(end > 20);
+        WAIT(&r, x[i].last == end);
+        assert_true(x[i].in_order && x[i].first == 1 && x[i].count == end);
+        assert_int_equal(x[i].lost, 0);
+    }
+    for (unsigned i = 0; i < 24; i++)
+        plx_feed_watch_stop(&x[i].watch);
+}
+
 static void test_hundred_thousand_watches(void **state)
 {
     (void)state;
@@ -760,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_garbage_in_the_log),
         cmocka_unit_test(test_redis_restarts_without_data),
         cmocka_unit_test(test_redis_restarts_with_data),
+        cmocka_unit_test(test_chaos),
         cmocka_unit_test(test_hundred_thousand_watches),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -306,10 +306,10 @@ static void test_queue_overflow(void **state)
     uint64_t before = plx_store_counters_get(a)->sessions_overflown;
     post p = post_with(a, "over", "", 200, "1");
     assert_int_equal(commit_messages(a, "over", &p, PLX_Q_ENTRIES, "m").err, 0);
-    /* At most 500 at a time; what is acknowledged makes room. */
+    /* A poll sees all of it; what is acknowledged makes room. */
     view *x = poll_of(b, "over", 0, 4);
-    assert_int_equal(x->q_count, 500);
-    assert_int_equal(x->q[499].id, 500);
+    assert_int_equal(x->q_count, 1000);
+    assert_int_equal(x->q[999].id, 1000);
     x = poll_of(b, "over", 500, 4);
     assert_int_equal(x->q_count, 500);
     assert_int_equal(x->q[0].id, 501);
@@ -378,6 +378,21 @@ static void test_sessions_of_an_id(void **state)
     assert_int_equal(create(a, "id3", "user:2", LIFE), 0);
 }
 
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    create(a, "oom", "", LIFE);
+    post p = post_with(a, "oom", "", 200, "x");
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    assert_int_equal(create(a, "oom2", "", LIFE), PLX_E_STORE);
+    assert_int_equal(post_with(a, "oom", "", 200, "y").err, PLX_E_STORE);
+    assert_int_equal(commit_messages(a, "oom", &p, 1, "m").err, PLX_E_STORE);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    assert_int_equal(redis_do(&r, "EXISTS plx:{s:oom2}"), 0);
+    assert_int_equal(commit_messages(a, "oom", &p, 1, "m").err, 0); /* nothing was half done */
+    assert_int_equal(poll_of(a, "oom", 0, 1)->q_count, 1);
+}
+
 /* ---- damage */
 
 static void test_garbage_in_keys(void **state)
@@ -436,7 +451,11 @@ static void test_packing(void **state)
     (void)state;
     plx_barrier barriers[] = {{1, 5}, {UINT32_MAX, UINT64_MAX}}, out[64];
     plx_q_entry q = {.kind = PLX_Q_END,
-                     .slot = {.number = 300, .topic = PLX_LIT("room:a"), .start = {"Ep", 1000}},
+                     .slot = {.number = 300,
+                              .topic = PLX_LIT("room:a"),
+                              .start = {"Ep", 1000},
+                              .diffs_after = 1 << 20,
+                              .goes_back = true},
                      .end = UINT64_MAX,
                      .barriers = barriers,
                      .barrier_count = 2,
@@ -451,6 +470,7 @@ static void test_packing(void **state)
     assert_slice(back.slot.topic, "room:a");
     assert_slice(back.text, "text");
     assert_string_equal(back.slot.start.epoch, "Ep");
+    assert_true(back.slot.diffs_after == 1 << 20 && back.slot.goes_back);
     for (size_t len = 0; len < packed.len; len++) {
         char *exact = malloc(len > 0 ? len : 1); /* so that the sanitizer sees the end */
         memcpy(exact, packed.data, len);
@@ -488,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_queue_overflow),
         cmocka_unit_test(test_inbox_bounds),
         cmocka_unit_test(test_sessions_of_an_id),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_garbage_in_keys),
         cmocka_unit_test(test_packing),
     };

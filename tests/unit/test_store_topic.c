@@ -136,6 +136,10 @@ static void test_producer_repeats(void **state)
     /* The next entry is another message, and so is the same entry of another session. */
     p.entry = 8;
     assert_false(publish(p).repeated);
+    /* A worker that stood still comes with what others have done and left behind. */
+    p.entry = 7;
+    assert_true(publish(p).repeated);
+    p.entry = 8;
     p.producer = plx_slice_of("session-2");
     assert_false(publish(p).repeated);
     /* Whatever the hour: the other parity's hash is looked at too. */
@@ -296,7 +300,9 @@ static void test_garbage_in_keys(void **state)
     assert_int_equal(position("room:bad2").err, 0);
     redis_do(&r, "SET plx:{t:room:bad3}:from:0 rubbish");
     redis_do(&r, "SET plx:{t:room:bad3}:from:1 rubbish");
-    redis_do(&r, "HSET plx:{t:room:bad3}:key:k a b");
+    /* SHA-256 of "k" */
+    redis_do(&r, "HSET plx:{t:room:bad3}:key:"
+                 "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a a b");
     plx_publication p = pub("room:bad3", "{}");
     p.producer = plx_slice_of("s");
     p.entry = 1;
@@ -327,6 +333,9 @@ static void test_out_of_memory(void **state)
     redis_do(&r, "CONFIG SET maxmemory 1");
     result b = publish(pub("room:oom", "{}"));
     assert_int_equal(b.err, PLX_E_STORE);
+    assert_int_equal(publish(pub("room:oom2", "{}")).err, PLX_E_STORE);
+    assert_int_equal(position("room:oom3").err, PLX_E_STORE);
+    assert_int_equal(redis_do(&r, "KEYS plx:{t:room:oom?}*"), 0);
     redis_do(&r, "CONFIG SET maxmemory 0");
     result c = publish(pub("room:oom", "{}"));
     assert_int_equal(c.at.offset, 2); /* nothing was numbered that is not in the log */

@@ -75,6 +75,7 @@ static void test_more_checks(void **state)
         {OK "Content-Length: 5\r\n", false},
         {OK "Transfer-Encoding: chunked\r\n", false},
         {OK "Sec-WebSocket-Version: 13\r\n", false}, /* given twice */
+        {OK "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", false},
         {"Upgrade: websocket\r\nConnection: close, upgrade\r\nSec-WebSocket-Version: 13\r\n"
          "Sec-WebSocket-Key: x\r\n",
          true}, /* what lighttpd makes of it */

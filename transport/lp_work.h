@@ -1,0 +1,54 @@
+/* The work on a session's inbox, shared by lp_work.c (the core over a session's record) and
+ * lp_commit.c (what comes of it goes back to Redis). */
+#ifndef PLX_TRANSPORT_LP_WORK_H
+#define PLX_TRANSPORT_LP_WORK_H
+
+#include "transport/lp_internal.h"
+
+/* What a queue entry of this work still needs, beside the entry itself. */
+typedef struct plx_lp_out {
+    plx_q_entry q;    /* with its own memory */
+    bool end_unknown; /* END: the topic's offset is to be found before the commit */
+} plx_lp_out;
+
+typedef struct plx_lp_work {
+    plx_list node; /* in lp->works */
+    plx_longpoll *lp;
+    plx_socket *socket; /* NULL between two entries */
+    char sid[PLX_SID_LEN + 1];
+    enum plx_vsn vsn;
+    uint64_t fence, entry;
+    unsigned entry_status;
+    uint32_t first_new_slot, next_slot;
+    bool feeding;       /* messages are still being handed to the core */
+    bool settled;       /* all was answered: reading ends, then committing */
+    bool committing;    /* the commit is under way; it renews the lease or gives it back */
+    bool abandoned;     /* released, but for the calls that still point here */
+    unsigned positions; /* reads under way for ends */
+    unsigned calls;     /* store calls that point here */
+    plx_lp_out *outs;
+    size_t out_count, out_capacity;
+    uint32_t *drops;
+    size_t drop_count, drop_capacity;
+    ev_timer renew;
+} plx_lp_work;
+
+static inline plx_slice plx_lp_work_sid(const plx_lp_work *w)
+{
+    return plx_slice_make(w->sid, PLX_SID_LEN);
+}
+
+/* lp_work.c */
+
+/* Works an entry of the inbox; the lease is held. */
+void plx_lp_work_entry(plx_lp_work *w, const plx_work *work);
+/* Gives up the session without a word to its channels: their record is in Redis. Frees it when no
+ * store call points to it any more; to be called again by the answer of each. */
+void plx_lp_work_release(plx_lp_work *w);
+
+/* lp_commit.c */
+
+/* Called whenever something was answered: commits when nothing is pending any more. */
+void plx_lp_work_settle(plx_lp_work *w);
+
+#endif
