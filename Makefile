@@ -52,7 +52,8 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 .DELETE_ON_ERROR:
 .PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
 .PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
-.SECONDARY:
+# Kept, although only a pattern rule asks for them.
+.SECONDARY: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -209,6 +210,8 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/demo.conf $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
+	@[ -e conf/demo/node_modules/phoenix ] || \
+	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
 	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done

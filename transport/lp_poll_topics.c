@@ -194,9 +194,14 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
     const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
-    if (before && before->merge.delivered > offset)
-        offset = before->merge.delivered;
+    uint32_t life = plx_lp_life(slot->start.epoch);
+    uint64_t past = plx_lp_cursor_past(&p->cursor, life);
+    if (before && before->merge.delivered > past)
+        past = before->merge.delivered;
+    if (offset < past)
+        offset = past;
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
+    t->merge.life = life;
     t->merge.follows = before ? before->merge.slot : 0;
     t->merge.with_position = channel && channel->has_history;
     t->diffs_after = slot->diffs_after;

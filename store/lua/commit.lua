@@ -53,7 +53,28 @@ local function write_messages()
   return true
 end
 
--- Takes the entry out of the inbox and remembers its outcome instead of that of 16 entries ago.
+-- Forgets the outcome of an entry, unless it is to be remembered still.
+local function forget(n)
+  local place = 'o' .. text(n % OUTCOMES_MAX)
+  local known, at, digest = string.match(get(place) or '', '^(%d+) %d+ (%d+) (.*)$')
+  if known == text(n) then
+    if entry - n < OUTCOMES_MAX and t - tonumber(at) < OUTCOMES_MS then return false end
+    redis.call('HDEL', rec, place)
+    if string.match(redis.call('HGET', seen, digest) or '', '^%d+') == known then
+      redis.call('HDEL', seen, digest)
+    end
+  end
+  return true
+end
+
+local function forget_outcomes()
+  local first = num(get('of'))
+  if first == 0 then first = entry end
+  while entry - first >= OUTCOMES and forget(first) do first = first + 1 end
+  set('of', text(first))
+end
+
+-- Takes the entry out of the inbox and remembers its outcome.
 local function write_outcome()
   local first = redis.call('XRANGE', inbox, ARGV[3] .. '-0', ARGV[3] .. '-0')[1]
   local digest = ''
@@ -63,12 +84,9 @@ local function write_outcome()
     redis.call('XDEL', inbox, first[1])
     redis.call('HINCRBY', rec, 'ibytes', -#first[2][8])
   end
-  local place = 'o' .. text(entry % 16)
-  local n, old = string.match(get(place) or '', '^(%d+) %d+ (.+)$')
-  if n and string.match(redis.call('HGET', seen, old) or '', '^%d+') == n then
-    redis.call('HDEL', seen, old)
-  end
-  set(place, ARGV[3] .. ' ' .. outcome .. ' ' .. digest, 'ind', ARGV[3])
+  forget_outcomes()
+  set('o' .. text(entry % OUTCOMES_MAX),
+    ARGV[3] .. ' ' .. outcome .. ' ' .. text(t) .. ' ' .. digest, 'ind', ARGV[3])
   if digest ~= '' then redis.call('HSET', seen, digest, ARGV[3] .. ':' .. outcome) end
   redis.call('HDEL', rec, 'w' .. ARGV[3])
 end

@@ -1,12 +1,15 @@
 // Promises 3 and 4 on WebSocket, and what a broadcast costs: order, no gaps, no doubles, also while
 // connections to Redis or WebSocket workers are cut.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { LongPollClient } from '../lib/longpoll.mjs';
 import { join, page } from '../lib/phoenix.mjs';
 import { listeners } from '../lib/proc.mjs';
 import { redisCommand } from '../lib/resp.mjs';
-import { SLOW, startStack } from '../lib/stack.mjs';
+import { Redis } from '../lib/servers.mjs';
+import { slowSubscriptions } from '../lib/slow_redis.mjs';
+import { SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 import { openWs } from '../lib/ws.mjs';
 
@@ -214,6 +217,112 @@ describe('delivery', { concurrency: 1 }, () => {
       }, 15000 * SLOW, 200);
     } finally {
       p.close();
+    }
+  });
+});
+
+describe('delivery when pub/sub is slow', { concurrency: 1 }, () => {
+  const DELAY_MS = 250;
+  let dir;
+  let server;
+  let proxy;
+  before(async () => {
+    dir = tempDir('slow');
+    server = await new Redis(dir, { durable: false }).start();
+    proxy = await slowSubscriptions({ path: server.socket }, DELAY_MS);
+    stack = await startStack({ fcgi: 2, ws: 2, args: ['--redis', proxy.url] });
+  });
+  after(async () => {
+    await stack?.stop();
+    proxy?.close();
+    await server?.stop();
+    fs.rmSync(dir, { recursive: true, force: true });
+  });
+
+  async function longPoller(topic) {
+    const lp = new LongPollClient(`${stack.url}/relay/longpoll`);
+    lp.got = [];
+    lp.onMessage = (m) => lp.got.push(m);
+    await lp.open();
+    await lp.send([lp.message(topic, 'phx_join', {})]);
+    lp.start();
+    await until('the join', () => lp.got.length === 1, 5000 * SLOW);
+    return lp;
+  }
+
+  const order = (messages) => messages.map(([, ref, , event, payload]) => (event === 'phx_reply' ? `reply ${ref}` : `${event} ${payload.n ?? ''}`.trim()));
+
+  test('WebSocket: a reply waits for the broadcasts of its push', TIMEOUT, async () => {
+    const topic = fresh('acked');
+    const s = await joined(topic);
+    for (let n = 0; n < 3; n++) {
+      say(s, '1', `${n + 2}`, topic, 'said', { n });
+      assert.deepEqual(order([await receive(s), await receive(s)]), [`said ${n}`, `reply ${n + 2}`]);
+    }
+    // A reply of another topic, and a heartbeat, wait for nothing.
+    say(s, '1', '9', topic, 'said', { n: 9 });
+    say(s, null, 'h', 'phoenix', 'heartbeat', {});
+    assert.equal((await receive(s))[1], 'h');
+    assert.deepEqual(order([await receive(s), await receive(s)]), ['said 9', 'reply 9']);
+    s.destroy();
+  });
+
+  test('WebSocket: leaving gives what this socket caused before, then phx_close, then nothing', TIMEOUT, async () => {
+    const topic = fresh();
+    const [a, b] = [await joined(topic), await joined(topic)];
+    for (let n = 0; n < 3; n++) say(a, '1', null, topic, 'm', { n });
+    say(a, '1', '2', topic, 'phx_leave', {});
+    const got = [];
+    while (!got.some((m) => m[3] === 'phx_close')) got.push(await receive(a));
+    assert.deepEqual(order(got).filter((e) => e.startsWith('m ')), ['m 0', 'm 1', 'm 2']);
+    assert.equal(got.at(-1)[3], 'phx_close');
+    assert.equal(await a.next(DELAY_MS * 2), null);
+    for (let n = 0; n < 3; n++) assert.equal((await receive(b))[4].n, n);
+    for (const s of [a, b]) s.destroy();
+  });
+
+  test('WebSocket: who joins while messages flow gets the join reply, then all of them', TIMEOUT, async () => {
+    const topic = fresh();
+    const stop = publisher(topic, 5);
+    try {
+      for (let round = 0; round < 5; round++) {
+        const s = await open();
+        say(s, '1', '1', topic, 'phx_join', {});
+        assert.equal((await receive(s))[3], 'phx_reply');
+        const ns = [];
+        for (let i = 0; i < 10; i++) ns.push((await receive(s))[4].n);
+        assert.deepEqual(ns, upTo(ns[0] + 10, ns[0]));
+        s.destroy();
+      }
+    } finally {
+      await stop();
+    }
+  });
+
+  test('WebSocket: what was published before the join reply was asked for does not come', TIMEOUT, async () => {
+    const topic = fresh();
+    await stack.api.publish(topic, 'm', { n: 'old' });
+    const s = await joined(topic);
+    assert.equal(await s.next(DELAY_MS * 2), null);
+    await stack.api.publish(topic, 'm', { n: 'new' });
+    assert.equal((await receive(s))[4].n, 'new');
+    s.destroy();
+  });
+
+  test('long-poll: replies, broadcasts and phx_close in order', TIMEOUT, async () => {
+    const topic = fresh('acked');
+    const [a, b] = [await longPoller(topic), await longPoller(topic)];
+    for (let n = 0; n < 3; n++) await a.send([a.message(topic, 'said', { n })]);
+    await until('all', () => a.got.length === 7 && b.got.length === 4, 5000 * SLOW);
+    for (let n = 0; n < 3; n++) assert.ok(order(a.got).indexOf(`said ${n}`) < order(a.got).indexOf(`reply ${n + 2}`), JSON.stringify(order(a.got)));
+    assert.deepEqual(order(b.got).slice(1), ['said 0', 'said 1', 'said 2']);
+    await stack.api.publish(topic, 'm', { n: 7 });
+    await a.send([a.message(topic, 'phx_leave', {})]);
+    await until('phx_close', () => a.got.some((m) => m[3] === 'phx_close'), 5000 * SLOW);
+    assert.deepEqual(order(a.got).slice(7).filter((e) => !e.startsWith('reply')), ['m 7', 'phx_close']);
+    for (const c of [a, b]) {
+      assert.deepEqual(c.trouble, []);
+      await c.stop();
     }
   });
 });

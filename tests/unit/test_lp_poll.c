@@ -596,6 +596,36 @@ static void left_and_joined_again_at_another_time(void **state)
            "A 200 q2 2@13 [\"closed\",\"joined\",\"[null,null,'room:a','e',13]\"]\n");
 }
 
+/* The end of slot 1 was delivered by one poll, the opening of slot 2 by a later one: it had been
+ * worked by somebody slow, who had read its start before event 13 was published. */
+static void left_long_before_a_slow_join(void **state)
+{
+    (void)state;
+    poll("A", "S1", 0, "1@12");
+    has_slot(1, "room:a", 5);
+    viewed(0);
+    caught_up("room:a");
+    event("room:a", 13, "13");
+    turn();
+    ignore_trace();
+    poll_with("B", last_token);
+    has_end(1, "closed", 1, "room:a", 5, 11);
+    viewed(0);
+    turn();
+    expect("poll S1 q0 #2\nB 200 q1 past@13 [\"closed\"]\n");
+    poll_with("C", last_token);
+    viewed(0);
+    turn();
+    wake("S1", 3);
+    has_slot(2, "room:a", 12);
+    has_open(2, "joined", 2, "room:a", 12);
+    viewed(0);
+    event("room:a", 14, "14");
+    turn();
+    expect("poll S1 q1 #3\nlook S1 q1 #3\nwatch room:a >13\nunwatch room:a\n"
+           "C 200 q2 2@14 [\"joined\",\"[null,null,'room:a','e',14]\"]\n");
+}
+
 static void joined_and_left_by_one_entry(void **state)
 {
     (void)state;
@@ -911,6 +941,7 @@ int main(void)
         T(a_rejoin_does_not_repeat_what_the_old_slot_had),
         T(a_rejoin_goes_on_where_the_old_slot_stands),
         T(left_and_joined_again_at_another_time),
+        T(left_long_before_a_slow_join),
         T(joined_and_left_by_one_entry),
         T(nothing_of_a_topic_before_its_join_reply),
         T(own_broadcast_from_is_passed_over),
