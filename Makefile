@@ -98,10 +98,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
-FAKED   := plx_topic_publish plx_topic_position plx_store_config plx_store_up plx_store_worker \
+FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
            plx_store_refusal ev_timer_start
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded admin api) $(B)/fuzz/socket: \
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded socket_recovery admin api) $(B)/fuzz/socket: \
   LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \

@@ -60,8 +60,11 @@ typedef struct plx_channel_config {
     bool has_presence;    /* parsed; `pollux check` reports it as not yet there */
     char *presence_key;
     plx_strings presence_meta;
-    bool has_history; /* same */
-    uint64_t history_size, history_ttl_s;
+    bool has_history;
+    uint64_t history_size;  /* messages that `since` and /history reach back over */
+    uint64_t history_ttl_s; /* and seconds of silence after which they are gone */
+    bool has_latest;        /* not beside history */
+    uint64_t latest_ttl_s;
     unsigned line; /* in the file, for messages */
 } plx_channel_config;
 

@@ -9,6 +9,8 @@
 /* Bytes of a wrong member's name that an error quotes. */
 #define QUOTED_MAX 100
 
+#define HISTORY_LIMIT 100 /* messages that are given when nobody says how many */
+
 /* The name of a member among the known ones, or NULL with an error. It is read as json-c reads a
  * value: as a name it would end at a U+0000. */
 static const char *known_name(plx_slice key, const char *const *names, const char *known,
@@ -77,25 +79,6 @@ static unsigned read_name(json_object *members, const char *name, const char *co
     return 422;
 }
 
-/* How long the log of a topic reaches back: as far as any socket section wants. False: no section
- * routes the topic. */
-static bool find_topic(const plx_config *config, plx_publication *p)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < config->socket_count; i++) {
-        const plx_channel_config *c = plx_route_channel(&config->sockets[i], p->topic);
-        if (!c)
-            continue;
-        found = true;
-        if (c->has_history && p->history_size < c->history_size)
-            p->history_size = c->history_size;
-        if (c->has_history && p->history_ttl_s < c->history_ttl_s)
-            p->history_ttl_s = c->history_ttl_s;
-    }
-    return found;
-}
-
 static unsigned read_binary(json_object *base64, plx_admin_publication *out, json_object *error)
 {
     plx_slice text = plx_json_text(base64);
@@ -156,6 +139,14 @@ void plx_admin_publication_fini(plx_admin_publication *a)
     plx_buf_fini(&a->binary);
 }
 
+static unsigned say_unknown(plx_slice topic, json_object *error)
+{
+    plx_admin_error(error, "unknown_topic",
+                    "Compare it with the channel patterns in the configuration.",
+                    "no socket has a channel for the topic \"%.*s\"", (int)topic.len, topic.data);
+    return 404;
+}
+
 static unsigned read_names(const plx_config *config, plx_admin_publication *out, json_object *error)
 {
     json_object *members = out->members;
@@ -167,12 +158,12 @@ static unsigned read_names(const plx_config *config, plx_admin_publication *out,
         status = read_name(members, "event", "invalid_event", PLX_NAME_MAX, &p->event, error);
     if (status == 0 && json_object_object_get_ex(members, "key", NULL))
         status = read_name(members, "key", "invalid_key", PLX_ADMIN_KEY_MAX, &p->key, error);
-    if (status != 0 || find_topic(config, p))
+    if (status != 0)
         return status;
-    plx_admin_error(
-        error, "unknown_topic", "Compare it with the channel patterns in the configuration.",
-        "no socket has a channel for the topic \"%.*s\"", (int)p->topic.len, p->topic.data);
-    return 404;
+    p->latest_ttl_s = plx_route_latest(config, p->topic);
+    if (plx_route_history(config, p->topic, &p->history_size, &p->history_ttl_s))
+        return 0;
+    return say_unknown(p->topic, error);
 }
 
 unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
@@ -192,6 +183,75 @@ unsigned plx_admin_read_publication(const plx_config *config, plx_json_value bod
         status = read_names(config, out, error);
     if (status == 0)
         status = read_payload(payload, config->max_body_bytes, out, error);
+    return status;
+}
+
+static unsigned read_since(json_object *members, plx_admin_history_query *out, json_object *error)
+{
+    json_object *value;
+
+    out->has_since = json_object_object_get_ex(members, "since", &value);
+    if (!out->has_since || plx_position_parse(plx_json_text(value), &out->since) == 0)
+        return 0;
+    plx_admin_error(error, "invalid_since",
+                    "Use a position as publish, history, or a message's ref gave it.",
+                    "\"since\" must be a position, \"EPOCH:OFFSET\"");
+    return 422;
+}
+
+static unsigned read_limit(json_object *members, plx_admin_history_query *out, json_object *error)
+{
+    json_object *value;
+    plx_slice digits;
+    size_t n = 0;
+
+    out->limit = HISTORY_LIMIT;
+    if (!json_object_object_get_ex(members, "limit", &value))
+        return 0;
+    digits = plx_json_text(value);
+    for (size_t i = 0; i < digits.len && n <= PLX_HISTORY_LIMIT; i++)
+        n = digits.data[i] >= '0' && digits.data[i] <= '9' ? n * 10 + (size_t)(digits.data[i] - '0')
+                                                           : PLX_HISTORY_LIMIT + 1;
+    out->limit = n;
+    if (n >= 1 && n <= PLX_HISTORY_LIMIT)
+        return 0;
+    plx_admin_error(error, "invalid_limit", NULL, "\"limit\" must be a number from 1 to %d",
+                    PLX_HISTORY_LIMIT);
+    return 422;
+}
+
+static unsigned find_history(const plx_config *config, plx_admin_history_query *out,
+                             json_object *error)
+{
+    if (!plx_route_history(config, out->topic, &out->history.size, &out->history.ttl_s))
+        return say_unknown(out->topic, error);
+    if (out->history.size > 0)
+        return 0;
+    plx_admin_error(error, "no_history", "Give the channel a history section in the configuration.",
+                    "the channel of the topic \"%.*s\" keeps no history", (int)out->topic.len,
+                    out->topic.data);
+    return 422;
+}
+
+unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
+                                plx_admin_history_query *out, json_object *error)
+{
+    static const char *const names[] = {"topic", "since", "limit", NULL};
+    plx_slice none;
+    unsigned status;
+
+    out->members = plx_json_new_object();
+    status =
+        read_members(query, names, "There are topic, since and limit.", out->members, &none, error);
+    if (status == 0)
+        status =
+            read_name(out->members, "topic", "invalid_topic", PLX_NAME_MAX, &out->topic, error);
+    if (status == 0)
+        status = find_history(config, out, error);
+    if (status == 0)
+        status = read_since(out->members, out, error);
+    if (status == 0)
+        status = read_limit(out->members, out, error);
     return status;
 }
 

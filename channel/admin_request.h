@@ -26,6 +26,21 @@ void plx_admin_publication_fini(plx_admin_publication *a);
 unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
                                     plx_admin_publication *out, json_object *error);
 
+/* What is asked of a topic's history. */
+typedef struct plx_admin_history_query {
+    json_object *members; /* owned by the caller, whatever reading returned */
+    plx_slice topic;      /* points into them */
+    bool has_since;
+    plx_position since;
+    size_t limit;
+    plx_history history; /* of the topic */
+} plx_admin_history_query;
+
+/* Reads {"topic","since"?,"limit"?}, all of them strings, as a query string has them; limit: 1 to
+ * PLX_HISTORY_LIMIT, 100 without one. The same; 422 also for a topic without history. */
+unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
+                                plx_admin_history_query *out, json_object *error);
+
 /* Reads {"id"} and appends it to id. The same. */
 unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error);
 

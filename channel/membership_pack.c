@@ -75,24 +75,25 @@ static int unpack_assigns(plx_slice rest, plx_slice *out)
     return 0;
 }
 
-plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
-                                   uint32_t slot, plx_slice state)
+plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
 {
-    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+    const plx_channel_entry *entry = plx_channels_route(s->channels, slot->topic);
     plx_term join_ref, ref;
-    plx_slice assigns;
+    plx_slice assigns, state = slot->state;
     plx_membership *m;
 
     if (!entry || unpack_term(&state, &join_ref) != 0 || unpack_term(&state, &ref) != 0 ||
         unpack_assigns(state, &assigns) != 0)
         return NULL;
-    m = plx_membership_new(s, entry, topic, join_ref, ref);
+    m = plx_membership_new(s, entry, slot->topic, join_ref, ref);
     if (assigns.len > 0)
         m->assigns = plx_slice_make(plx_slice_dup(assigns), assigns.len);
     m->state = PLX_JOINED;
     m->accepted = m->opened = m->shown = true;
-    m->start = *start;
-    m->slot = slot;
+    m->start = slot->start;
+    m->diffs_after = slot->diffs_after;
+    m->goes_back = slot->goes_back;
+    m->slot = slot->number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;
     return m;

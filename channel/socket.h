@@ -25,6 +25,7 @@
 #include "channel/backends.h"
 #include "channel/message.h"
 #include "store/feed.h"
+#include "store/session.h"
 #include "store/store.h"
 
 /* Messages kept for a topic whose join or call is pending; the next one is refused. Not with
@@ -52,23 +53,27 @@ struct plx_membership {
     plx_socket *socket;
     const plx_channel_entry *entry;
     enum plx_membership_state state;
-    plx_slice topic;          /* owned */
-    plx_term join_ref;        /* as sent: the join's reply and phx_close carry it; owned */
-    plx_term ref;             /* of the join; stands in for a null join_ref later; owned */
-    plx_slice assigns;        /* JSON object; owned */
-    bool assigns_changed;     /* since plx_socket_restore / the join */
-    plx_position start;       /* deliveries begin after it; final when nothing is pending */
+    plx_slice topic;      /* owned */
+    plx_term join_ref;    /* as sent: the join's reply and phx_close carry it; owned */
+    plx_term ref;         /* of the join; stands in for a null join_ref later; owned */
+    plx_slice assigns;    /* JSON object; owned */
+    bool assigns_changed; /* since plx_socket_restore / the join */
+    plx_position start;   /* deliveries begin after it; final when nothing is pending */
+    /* Presence diffs up to this offset (of start's epoch) are not for it: the state that it joined
+     * with holds them. It is where the topic stood at the join. */
+    uint64_t diffs_after;
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
     unsigned refs;
-    bool accepted; /* by the backend: terminate is due at the end */
-    bool opened;   /* ops->open was called: ops->closed is due */
-    bool shown;    /* the message that opens it was emitted */
-    bool over;     /* its last message was emitted */
-    bool held;     /* plx_membership_hold */
-    bool gone;     /* ops->closed was called, or never will be */
-    bool replaced; /* its deliveries have gone over to a newer membership */
+    bool accepted;  /* by the backend: terminate is due at the end */
+    bool opened;    /* ops->open was called: ops->closed is due */
+    bool shown;     /* the message that opens it was emitted */
+    bool over;      /* its last message was emitted */
+    bool held;      /* plx_membership_hold */
+    bool gone;      /* ops->closed was called, or never will be */
+    bool replaced;  /* its deliveries have gone over to a newer membership */
+    bool goes_back; /* it begins at start, whatever the one that it replaces was given */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -85,8 +90,8 @@ typedef struct plx_socket_ops {
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
      * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
-     * m->replaces is set, deliveries continue from where that one stands, and barriers that name
-     * that one mean m from then on. */
+     * m->replaces is set, deliveries continue from where that one stands (m->start is then set to
+     * it), unless m->goes_back; and barriers that name that one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
     /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the
      * whole socket is being closed.) Called for every membership that was opened or restored, once.
@@ -154,11 +159,10 @@ static inline bool plx_socket_busy(const plx_socket *s)
     return s->inflight_bytes > PLX_INFLIGHT_BYTES;
 }
 
-/* Long-poll: puts back a membership as the session's record has it, without asking the backend.
- * state is what plx_membership_pack wrote. Returns NULL when it is damaged or its topic is no
- * longer routed (the caller then ends that slot). */
-plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
-                                   uint32_t slot, plx_slice state);
+/* Long-poll: puts back a membership as the session's record has it (slot: number, topic, start and
+ * diffs_after, state as plx_membership_pack wrote it), without asking the backend. Returns NULL
+ * when it is damaged or its topic is no longer routed (the caller then ends that slot). */
+plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot);
 /* Appends join refs and assigns in the form that plx_socket_restore reads. */
 void plx_membership_pack(const plx_membership *m, plx_buf *out);
 

@@ -22,6 +22,7 @@
 #define PLX_CHANNEL_SOCKET_CORE_H
 
 #include "base/alloc.h"
+#include "channel/recovery.h"
 #include "channel/socket.h"
 
 enum plx_call_kind {
@@ -85,6 +86,8 @@ struct plx_call {
     bool unavailable;         /* a broadcast failed */
     bool wants_error;         /* noreply to a message with a ref: say so when a broadcast failed */
     char *id;                 /* plx_call_message_id */
+    plx_since since;          /* a join's; */
+    bool recovered;           /* ... and it is gone on from there */
     char bytes[];
 };
 

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/log.h"
+#include "channel/route.h"
 #include "channel/socket_core.h"
 #include "store/topic.h"
 #include <stdlib.h>
@@ -232,12 +233,27 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     plx_socket_exit(s);
 }
 
+/* The log reaches back as far as any section wants that knows the topic. */
+static void retain(const plx_socket *s, plx_slice topic, plx_publication *p)
+{
+    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+
+    plx_route_history(plx_store_config(s->store), topic, &p->history_size, &p->history_ttl_s);
+    p->latest_ttl_s = plx_route_latest(plx_store_config(s->store), topic);
+    if (entry && entry->config->has_latest && p->latest_ttl_s < entry->config->latest_ttl_s)
+        p->latest_ttl_s = entry->config->latest_ttl_s;
+    if (!entry || !entry->config->has_history)
+        return;
+    if (p->history_size < entry->config->history_size)
+        p->history_size = entry->config->history_size;
+    if (p->history_ttl_s < entry->config->history_ttl_s)
+        p->history_ttl_s = entry->config->history_ttl_s;
+}
+
 static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
                    bool to_others)
 {
     plx_socket *s = call->m->socket;
-    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
-    const plx_channel_config *config = entry ? entry->config : NULL;
     plx_publication p = {.topic = topic,
                          .event = event,
                          .payload = payload.bytes,
@@ -245,12 +261,9 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
                              payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY : PLX_KIND_JSON};
     plx_broadcast *b;
 
-    if (config && config->has_history) {
-        if (p.kind == PLX_KIND_BINARY)
-            return PLX_E_INVALID;
-        p.history_size = config->history_size;
-        p.history_ttl_s = config->history_ttl_s;
-    }
+    retain(s, topic, &p);
+    if (p.history_size > 0 && p.kind == PLX_KIND_BINARY)
+        return PLX_E_INVALID;
     if (s->entry != 0) {
         p.producer = s->session;
         p.entry = s->entry;

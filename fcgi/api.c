@@ -3,7 +3,11 @@
 #include "base/alloc.h"
 #include "channel/admin.h"
 #include "channel/admin_error.h"
+#include "transport/query.h"
 #include <stdlib.h>
+
+#define BAD_QUERY                                                                                  \
+    "{\"error\":{\"code\":\"invalid_query\",\"message\":\"the query is too long or not UTF-8\"}}"
 
 struct plx_api {
     plx_store *store;
@@ -17,6 +21,7 @@ typedef struct exchange {
 
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
+static void history(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
 
 static const struct route {
@@ -25,6 +30,7 @@ static const struct route {
 } routes[] = {
     {"/publish", "POST", "allow: POST\r\n", publish},
     {"/disconnect", "POST", "allow: POST\r\n", disconnect},
+    {"/history", "GET", "allow: GET\r\n", history},
     {"/health", "GET", "allow: GET\r\n", health},
 };
 
@@ -68,6 +74,22 @@ static void publish(plx_api *api, plx_http_request *r, exchange *x)
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
 {
     plx_admin_disconnect(api->store, r->body, answered, x);
+}
+
+/* The query's members, all of them text, are the operation's. */
+static void history(plx_api *api, plx_http_request *r, exchange *x)
+{
+    json_object *query = NULL;
+    plx_buf text;
+
+    plx_buf_init(&text, 0);
+    if (plx_query_json(r->query, NULL, NULL, NULL, 0, &query) == 0 &&
+        plx_json_write(&text, query) == 0)
+        plx_admin_history(api->store, plx_buf_slice(&text), answered, x);
+    else
+        answered(x, 400, plx_slice_of(BAD_QUERY));
+    plx_buf_fini(&text);
+    json_object_put(query);
 }
 
 static void health(plx_api *api, plx_http_request *r, exchange *x)
@@ -158,7 +180,7 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, POST disconnect and GET health.",
+               "There are POST publish, POST disconnect, GET history and GET health.",
                "nothing of the API has this path");
     else if (!plx_slice_is(r->method, route->method))
         refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");

@@ -16,7 +16,7 @@ enum plx_kind {
     PLX_KIND_PRESENCE = 'p' /* a diff: JSON; carries no position, is not replayed */
 };
 
-#define PLX_EVENT_ENCODINGS 10
+#define PLX_EVENT_ENCODINGS 16
 
 /* A place in a topic's log: "<epoch>:<offset>" in text form. */
 #define PLX_EPOCH_MAX 24

@@ -59,6 +59,8 @@ static size_t changed_slots(plx_lp_work *w, plx_slot *slots, plx_buf *state)
         slots[n++] = (plx_slot){.number = m->slot,
                                 .topic = m->topic,
                                 .start = m->start,
+                                .diffs_after = m->diffs_after,
+                                .goes_back = m->goes_back,
                                 .state = plx_slice_make(NULL, state->len - before)};
     }
     const char *at = state->data;

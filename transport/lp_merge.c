@@ -103,9 +103,9 @@ static void separate(answer *a)
 }
 
 /* Puts an event into the answer, unless it can't reach this socket. False: it has no room. */
-static bool put_event(plx_lp_merge *m, plx_event *e, answer *a)
+static bool put_event(plx_lp_merge *m, const plx_lp_topic *t, plx_event *e, answer *a)
 {
-    const plx_blob *text = m->encode(m->arg, e);
+    const plx_blob *text = m->encode(m->arg, t, e);
     if (text == NULL)
         return true;
     if (full(a, text->len))
@@ -144,7 +144,7 @@ static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
 {
     while (t->head < t->count && t->events[t->head]->position.offset <= limit) {
         plx_event *e = t->events[t->head];
-        if (!put_event(m, e, a))
+        if (!put_event(m, t, e, a))
             return false;
         t->delivered = e->position.offset;
         drop_event(t);

@@ -15,8 +15,9 @@ typedef struct poll_topic {
     plx_lp_topic merge;
     plx_feed_watch watch;
     lp_poll *poll;
-    bool settling;  /* counted in poll->unsettled */
-    bool reporting; /* its gap is being told to the inbox */
+    uint64_t diffs_after; /* presence diffs up to there are not for this socket */
+    bool settling;        /* counted in poll->unsettled */
+    bool reporting;       /* its gap is being told to the inbox */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
     char name[];

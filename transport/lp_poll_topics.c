@@ -91,7 +91,8 @@ static void hold(poll_topic *t, plx_event *e)
 {
     lp_poll *p = t->poll;
     plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
-    if (plx_slice_eq(e->from, sid))
+    if (plx_slice_eq(e->from, sid) ||
+        (e->kind == PLX_KIND_PRESENCE && e->position.offset <= t->diffs_after))
         return;
     if (e->kind == PLX_KIND_BINARY) {
         p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
@@ -190,7 +191,8 @@ static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
 static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
 {
     poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
-    const poll_topic *before = topic_before(p, slot);
+    const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
+    const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
     uint32_t life = plx_lp_life(slot->start.epoch);
     uint64_t past = plx_lp_cursor_past(&p->cursor, life);
@@ -201,6 +203,8 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
     t->merge.life = life;
     t->merge.follows = before ? before->merge.slot : 0;
+    t->merge.with_position = channel && channel->has_history;
+    t->diffs_after = slot->diffs_after;
     t->poll = p;
     t->watch.ops = &feed_ops;
     memcpy(t->epoch, slot->start.epoch, sizeof t->epoch);

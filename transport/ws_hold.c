@@ -121,10 +121,12 @@ static plx_membership *carrier(plx_membership *m)
 }
 
 /* The reply that opens a membership in the place of another one follows the broadcasts that this
- * socket still caused on that one; they are given to the new one. Offset 0: no such barrier. */
+ * socket still caused on that one; they are given to the new one, unless it goes back and so gives
+ * them behind its reply. Offset 0: no such barrier. */
 static plx_out_barrier past_of(const plx_out *out)
 {
-    bool takes_over = out->opens && out->membership && out->membership->replaces;
+    bool takes_over =
+        out->opens && out->membership && out->membership->replaces && !out->membership->goes_back;
     return (plx_out_barrier){out->membership, takes_over ? out->membership->caused : 0};
 }
 

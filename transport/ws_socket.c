@@ -135,14 +135,15 @@ static void open_membership(plx_socket *s, plx_membership *m)
 {
     plx_ws_conn *c = conn_of(s);
     plx_membership *old = m->replaces;
-    plx_position after = m->start;
     if (old && old->watch.feed) {
-        memcpy(after.epoch, old->watch.epoch, sizeof after.epoch);
-        after.offset = old->watch.after;
+        if (!m->goes_back) {
+            memcpy(m->start.epoch, old->watch.epoch, sizeof m->start.epoch);
+            m->start.offset = old->watch.after;
+        }
         plx_feed_watch_stop(&old->watch);
     }
     m->watch.ops = &feed_ops;
-    plx_feed_watch_start(s->store, &m->watch, m->topic, &after);
+    plx_feed_watch_start(s->store, &m->watch, m->topic, &m->start);
     if (old && c->holds) {
         plx_ws_hold_rename(c->holds, old, m);
         release(c);
@@ -173,13 +174,20 @@ static void on_ready(plx_feed_watch *w)
     plx_membership_ready(membership_of(w));
 }
 
+static bool is_for(const plx_membership *m, const plx_event *e)
+{
+    if (e->kind == PLX_KIND_PRESENCE && e->position.offset <= m->diffs_after)
+        return false;
+    return e->from.len == 0 || !plx_slice_eq(e->from, m->socket->session);
+}
+
 static void on_event(plx_feed_watch *w, plx_event *e)
 {
     plx_membership *m = membership_of(w);
     plx_ws_conn *c = conn_of(m->socket);
     if (c->state != PLX_WS_OPEN)
         return;
-    if (e->from.len == 0 || !plx_slice_eq(e->from, m->socket->session)) {
+    if (is_for(m, e)) {
         plx_blob *frame = plx_ws_encode_event(&c->server->encoder, c->vsn, &c->deflate,
                                               m->entry->config->has_history, e);
         int kept = frame && c->holds ? plx_ws_hold_event(c->holds, m, frame) : 0;

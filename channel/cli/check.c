@@ -43,10 +43,6 @@ static void print_notes(const plx_config *c)
                 printf("%s:%u: note: presence of channel \"%s\" is not yet there and has no "
                        "effect\n",
                        c->file, ch->line, ch->pattern);
-            if (ch->has_history)
-                printf("%s:%u: note: history of channel \"%s\" is not yet there and has no "
-                       "effect\n",
-                       c->file, ch->line, ch->pattern);
         }
     }
 }
