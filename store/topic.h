@@ -16,8 +16,8 @@ typedef struct plx_publication {
     plx_slice from; /* empty, or the session that is not to receive it */
     /* Repetition safety; both empty: none.
      * producer: a session; entry and index: which of its inbox entries and which broadcast of that
-     * entry. The same (producer, entry, index) again gives the first result and publishes nothing.
-     * Entries of a producer never go back. */
+     * entry. The same (producer, entry, index) again gives the first result and publishes nothing;
+     * so does one with an entry before the last: entries of a producer never go back. */
     plx_slice producer;
     uint64_t entry;
     uint32_t index;

@@ -26,7 +26,8 @@ if ARGV[11] ~= '' then
     local v = redis.pcall('HGET', KEYS[3 + parity], field)
     if type(v) == 'string' then
       local entry, o, e = string.match(v, '^(%d+) (%d+) ([%w_-]+)$')
-      if entry == ARGV[12] and e == epoch then return {e, o, 1} end
+      -- An entry before the one that was seen comes from a worker that stood still and lost its lease.
+      if entry and tonumber(entry) >= tonumber(ARGV[12]) and e == epoch then return {e, o, 1} end
     end
   end
   mine = {key = KEYS[3 + hour % 2], ends = text((hour + 2) * 3600)}

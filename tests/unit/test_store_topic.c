@@ -136,6 +136,10 @@ static void test_producer_repeats(void **state)
     /* The next entry is another message, and so is the same entry of another session. */
     p.entry = 8;
     assert_false(publish(p).repeated);
+    /* A worker that stood still comes with what others have done and left behind. */
+    p.entry = 7;
+    assert_true(publish(p).repeated);
+    p.entry = 8;
     p.producer = plx_slice_of("session-2");
     assert_false(publish(p).repeated);
     /* Whatever the hour: the other parity's hash is looked at too. */
