@@ -183,6 +183,29 @@ unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
     return status;
 }
 
+unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_buf *topic,
+                                 bool *count, plx_buf *error)
+{
+    static const char *const names[] = {"topic", "count"};
+    plx_json_value values[2];
+    plx_publication p = {.topic = {NULL, 0}};
+    unsigned status = read_members(json, names, values, 2, "There are topic and count.", error);
+
+    if (status == 0)
+        status = read_name(&values[0], "topic", "invalid_topic", PLX_NAME_MAX, topic, error);
+    if (status != 0)
+        return status;
+    *count = values[1].type != PLX_JSON_NONE && values[1].type != PLX_JSON_FALSE;
+    p.topic = plx_buf_slice(topic);
+    if (find_topic(config, &p))
+        return 0;
+    plx_admin_error(error, "unknown_topic",
+                    "Compare it with the channel patterns in the configuration.",
+                    "no socket has a channel for the topic \"%.*s\"", (int)p.topic.len,
+                    p.topic.data);
+    return 404;
+}
+
 unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error)
 {
     static const char *const names[] = {"id"};

@@ -23,6 +23,10 @@ void plx_admin_publication_fini(plx_admin_publication *a);
 unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
                                     plx_admin_publication *out, plx_buf *error);
 
+/* Reads {"topic","count"?}. The same. */
+unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_buf *topic,
+                                 bool *count, plx_buf *error);
+
 /* Reads {"id"}. The same. */
 unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error);
 

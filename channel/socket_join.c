@@ -138,6 +138,9 @@ void plx_membership_ready(plx_membership *m)
         m->replaces->replaced = true;
         plx_call_say_close(call, m->replaces);
     }
+    if (s->ops->leased && m->entry->backend->terminate)
+        plx_record_note(m);
+    plx_tracks_begin(call);
     decide(call);
     plx_socket_exit(s);
 }

@@ -3,7 +3,11 @@
 #include "base/alloc.h"
 #include "channel/admin.h"
 #include "channel/admin_error.h"
+#include "transport/query.h"
 #include <stdlib.h>
+
+#define BAD_QUERY                                                                                  \
+    "{\"error\":{\"code\":\"invalid_query\",\"message\":\"the query is too long or not UTF-8\"}}"
 
 struct plx_api {
     plx_store *store;
@@ -17,6 +21,7 @@ typedef struct exchange {
 
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
+static void presence(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
 
 static const struct route {
@@ -25,6 +30,7 @@ static const struct route {
 } routes[] = {
     {"/publish", "POST", "allow: POST\r\n", publish},
     {"/disconnect", "POST", "allow: POST\r\n", disconnect},
+    {"/presence", "GET", "allow: GET\r\n", presence},
     {"/health", "GET", "allow: GET\r\n", health},
 };
 
@@ -68,6 +74,27 @@ static void publish(plx_api *api, plx_http_request *r, exchange *x)
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
 {
     plx_admin_disconnect(api->store, r->body, answered, x);
+}
+
+/* The query's members, all of them text, are the operation's. */
+static void by_query(plx_api *api, const plx_http_request *r, exchange *x,
+                     void (*run)(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg))
+{
+    plx_buf query;
+    int err;
+
+    plx_buf_init(&query, 0);
+    err = plx_query_json(r->query, NULL, NULL, NULL, 0, &query);
+    if (err == 0)
+        run(api->store, plx_buf_slice(&query), answered, x);
+    else
+        answered(x, 400, plx_slice_of(BAD_QUERY));
+    plx_buf_fini(&query);
+}
+
+static void presence(plx_api *api, plx_http_request *r, exchange *x)
+{
+    by_query(api, r, x, plx_admin_presence);
 }
 
 static void health(plx_api *api, plx_http_request *r, exchange *x)
@@ -155,7 +182,7 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, POST disconnect and GET health.",
+               "There are POST publish, POST disconnect, GET presence and GET health.",
                "nothing of the API has this path");
     else if (!plx_slice_is(r->method, route->method))
         refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");

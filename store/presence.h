@@ -49,8 +49,8 @@ typedef struct plx_track {
     plx_slice ref;    /* PLX_PHX_REF_LEN characters of plx_random_id, chosen by the caller */
     plx_slice prev;   /* update: the ref that this one replaces; else empty */
     plx_slice owner;  /* WebSocket: plx_owner_name; long-poll: the session id. Without a space */
-    plx_slice socket; /* unique name of the socket, at most 64 bytes; its entries on this topic count
-                         for PLX_TRACKS_MAX, and untrack finds them by it */
+    plx_slice socket; /* unique name of the socket, at most 64 bytes; its entries on this topic
+                         count for PLX_TRACKS_MAX, and untrack finds them by it */
     plx_slice key;    /* plain text; any string, also empty */
     plx_slice meta;   /* JSON object without phx_ref and phx_ref_prev; these are put in by this
                          module: {"phx_ref":"..."[,"phx_ref_prev":"..."],...meta's own members as
@@ -59,8 +59,9 @@ typedef struct plx_track {
 
 /* What became of it. */
 typedef struct plx_tracked {
-    /* The entry's phx_ref: the caller's; or another one, when the entry of a vanished socket with the
-     * same key and meta was taken over in its grace: nothing changes for anybody, no diff comes. */
+    /* The entry's phx_ref: the caller's; or another one, when the entry of a vanished socket with
+     * the same key and meta was taken over in its grace: nothing changes for anybody, no diff
+     * comes. */
     plx_slice ref;
     /* Taken over: the state at this position (of the topic) holds it. Otherwise NULL. */
     const plx_position *taken_at;
@@ -76,10 +77,10 @@ typedef void plx_track_cb(void *arg, int err, const plx_tracked *tracked);
 void plx_presence_track(plx_store *s, const plx_presence_rules *rules, const plx_track *t,
                         plx_track_cb *cb, void *arg);
 
-/* Removes entries: ref given: that one; else key given (not NULL data): all of this socket with that
- * key; else all of this socket on the topic. Nothing to remove is no error.
- * It is never lost while this worker lives: when Redis can't be reached, cb is told so, and the
- * store repeats it by itself as soon as possible (before anything that is tracked later). */
+/* Removes entries: ref given: that one; else key given (not NULL data): all of this socket with
+ * that key; else all of this socket on the topic. Nothing to remove is no error. It is never lost
+ * while this worker lives: when Redis can't be reached, cb is told so, and the store repeats it by
+ * itself as soon as possible (before anything that is tracked later). */
 typedef struct plx_untrack {
     plx_slice topic, owner, socket, ref, key;
     bool grace; /* the socket vanished, it did not say so (see rules) */
@@ -105,10 +106,10 @@ typedef struct plx_roster plx_roster;
 plx_roster *plx_roster_open(plx_store *s, plx_slice topic, const plx_presence_rules *rules);
 void plx_roster_close(plx_roster *r);
 
-/* Calls `ready` when the roster knows the state at `offset` or later (perhaps at once, but never before
- * this returns). The node belongs to the caller until called or stopped. `epoch` may be empty: then
- * any state will do as soon as there is one. Of an epoch that is not the topic's: called with the
- * state of the present one (the caller's feed watch is lost then, too). */
+/* Calls `ready` when the roster knows the state at `offset` or later (perhaps at once, but never
+ * before this returns). The node belongs to the caller until called or stopped. `epoch` may be
+ * empty: then any state will do as soon as there is one. Of an epoch that is not the topic's:
+ * called with the state of the present one (the caller's feed watch is lost then, too). */
 typedef struct plx_roster_wait {
     plx_list node;
     plx_position position;
@@ -119,15 +120,15 @@ void plx_roster_wait_start(plx_roster *r, plx_roster_wait *w, const plx_position
 void plx_roster_wait_stop(plx_roster_wait *w);
 
 /* The state as an event to be pushed: `presence_state` {KEY:{"metas":[META,...]},...}, or
- * `presence_count` {"count":n} while the topic is count-only. Its position is that of the last diff in
- * it or of the snapshot: what comes later in this epoch is not in it. Made once for each change, and
- * so are its encodings. Borrowed until the next turn (plx_event_ref to keep). NULL while nothing is
- * known. */
+ * `presence_count` {"count":n} while the topic is count-only. Its position is that of the last diff
+ * in it or of the snapshot: what comes later in this epoch is not in it. Made once for each change,
+ * and so are its encodings. Borrowed until the next turn (plx_event_ref to keep). NULL while
+ * nothing is known. */
 plx_event *plx_roster_state(plx_roster *r);
 
-/* Whether the event (kind 'p') answers the wait for `ref`: it is a diff with `ref` among its joins, or
- * a `presence_count`, or a `presence_state` (broadcast when a topic is not count-only any more; clients
- * sync to it). Cheap also when asked for thousands of refs. */
+/* Whether the event (kind 'p') answers the wait for `ref`: it is a diff with `ref` among its joins,
+ * or a `presence_count`, or a `presence_state` (broadcast when a topic is not count-only any more;
+ * clients sync to it). Cheap also when asked for thousands of refs. */
 bool plx_diff_joins(plx_event *e, plx_slice ref);
 
 /* ---- leases of WebSocket workers ---- */
@@ -136,29 +137,30 @@ bool plx_diff_joins(plx_event *e, plx_slice ref);
 #define PLX_OWNER_LEASE_MS 10000
 
 /* From now on this worker is an owner: its deadline is renewed by itself until plx_store_close.
- * lost: others took this worker for dead (it stood still for longer than the lease), or Redis lost its
- * data. What was tracked and noted until now is gone or will be, and counts as crashed: these
- * memberships are to be ended with phx_error, so that the clients rejoin. plx_owner_name has changed.
- * Borrowed until plx_store_close. */
+ * lost: others took this worker for dead (it stood still for longer than the lease), or Redis lost
+ * its data. What was tracked and noted until now is gone or will be, and counts as crashed: these
+ * memberships are to be ended with phx_error, so that the clients rejoin. plx_owner_name has
+ * changed. Borrowed until plx_store_close. */
 typedef struct plx_owner_watch {
     void (*lost)(struct plx_owner_watch *w);
 } plx_owner_watch;
 void plx_owner_start(plx_store *s, plx_owner_watch *w);
 /* The name under which to track; valid until `lost`. */
 plx_slice plx_owner_name(const plx_store *s);
-/* Says goodbye: everything of this worker is due at once (planned stop, after its sockets closed). */
+/* Says goodbye: everything of this worker is due at once (planned stop, after its sockets closed).
+ */
 void plx_owner_stop(plx_store *s, void (*cb)(void *arg, int err), void *arg);
 
-/* A membership that has to be reported when this worker dies: `record` is opaque (at most 64 KB). One
- * per (topic, socket); a second note replaces the first. Kept with the worker's lease. */
+/* A membership that has to be reported when this worker dies: `record` is opaque (at most 64 KB).
+ * One per (topic, socket); a second note replaces the first. Kept with the worker's lease. */
 void plx_owner_note(plx_store *s, plx_slice topic, plx_slice socket, plx_slice record);
 void plx_owner_forget(plx_store *s, plx_slice topic, plx_slice socket);
 
 /* Sweeping (like plx_session_sweep): exactly one worker wins an expired owner, and another one when
- * that dies over it. It untracks the owner's entries (with the topic's rules, which `rules` gives; NULL:
- * not configured any more, untracked with defaults), and calls `crashed` for each noted membership:
- * at least once, until plx_owner_settle says that it was seen to (in any case at last: the owner is
- * not finished before). At most 64 are unsettled at a time. */
+ * that dies over it. It untracks the owner's entries (with the topic's rules, which `rules` gives;
+ * NULL: not configured any more, untracked with defaults), and calls `crashed` for each noted
+ * membership: at least once, until plx_owner_settle says that it was seen to (in any case at last:
+ * the owner is not finished before). At most 64 are unsettled at a time. */
 typedef struct plx_owner_sweep {
     void (*crashed)(struct plx_owner_sweep *sweep, plx_slice owner, plx_slice topic,
                     plx_slice socket, plx_slice record);

@@ -48,6 +48,7 @@ typedef struct plx_slot {
     uint32_t number;
     plx_slice topic;
     plx_position start; /* deliveries begin after it */
+    plx_slice presence; /* opaque to the store: what a poll has to know of its presence */
     plx_slice state;    /* opaque to the store: join refs, assigns */
 } plx_slot;
 

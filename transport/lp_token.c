@@ -20,12 +20,18 @@ void plx_lp_cursor_fini(plx_lp_cursor *c)
     c->mark_count = 0;
 }
 
-uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
+const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot)
 {
     for (size_t i = 0; i < c->mark_count; i++)
         if (c->marks[i].slot == slot)
-            return c->marks[i].offset > start ? c->marks[i].offset : start;
-    return start;
+            return &c->marks[i];
+    return NULL;
+}
+
+uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
+{
+    const plx_lp_mark *m = plx_lp_cursor_mark(c, slot);
+    return m && m->offset > start ? m->offset : start;
 }
 
 static void put_varint(plx_buf *b, uint64_t n)
@@ -82,8 +88,11 @@ int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c,
     plx_buf_append(&raw, c->sid, PLX_SID_LEN);
     put_varint(&raw, c->q);
     for (size_t i = 0; i < c->mark_count; i++) {
-        put_varint(&raw, c->marks[i].slot);
-        put_varint(&raw, c->marks[i].offset);
+        const plx_lp_mark *m = &c->marks[i];
+        put_varint(&raw, (uint64_t)m->slot << 2 | m->state);
+        put_varint(&raw, m->offset);
+        if (m->state != PLX_LP_STATE_NONE)
+            put_varint(&raw, m->state_at);
     }
     uint8_t tag[MAC_LEN];
     mac(secret, mount, plx_buf_slice(&raw), tag);
@@ -113,18 +122,28 @@ bool plx_lp_token_form(plx_slice text)
     return true;
 }
 
+static int read_mark(plx_slice *rest, plx_lp_mark *m)
+{
+    uint64_t slot;
+    *m = (plx_lp_mark){.slot = 0};
+    if (take_varint(rest, &slot) || take_varint(rest, &m->offset) || slot >> 2 > UINT32_MAX ||
+        (slot & 3) > PLX_LP_STATE_SENT)
+        return PLX_E_INVALID;
+    m->slot = (uint32_t)(slot >> 2);
+    m->state = (enum plx_lp_state)(slot & 3);
+    return m->state == PLX_LP_STATE_NONE ? 0 : take_varint(rest, &m->state_at);
+}
+
 static int read_marks(plx_slice rest, plx_lp_cursor *c)
 {
     /* A mark takes two bytes at least. */
     plx_lp_mark *marks = plx_alloc_zero(rest.len / 2 + 1, sizeof *marks);
     size_t n = 0;
     while (rest.len > 0) {
-        uint64_t slot, offset;
-        if (take_varint(&rest, &slot) || take_varint(&rest, &offset) || slot > UINT32_MAX) {
+        if (read_mark(&rest, &marks[n++]) != 0) {
             free(marks);
             return PLX_E_INVALID;
         }
-        marks[n++] = (plx_lp_mark){(uint32_t)slot, offset};
     }
     c->marks = marks;
     c->mark_count = n;

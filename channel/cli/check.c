@@ -39,10 +39,6 @@ static void print_notes(const plx_config *c)
     for (size_t i = 0; i < c->socket_count; i++) {
         for (size_t k = 0; k < c->sockets[i].channel_count; k++) {
             const plx_channel_config *ch = &c->sockets[i].channels[k];
-            if (ch->has_presence)
-                printf("%s:%u: note: presence of channel \"%s\" is not yet there and has no "
-                       "effect\n",
-                       c->file, ch->line, ch->pattern);
             if (ch->has_history)
                 printf("%s:%u: note: history of channel \"%s\" is not yet there and has no "
                        "effect\n",

@@ -33,48 +33,11 @@ if ARGV[11] ~= '' then
   mine = {key = KEYS[3 + hour % 2], ends = text((hour + 2) * 3600)}
 end
 
-local size = #event + #payload + 64
-
--- HSET refuses when Redis is out of memory, before anything has changed; after it, XADD can only
--- fail because of a log that is not ours.
 local offset
-local function append()
-  off, bytes = off + 1, bytes + size
-  offset = text(off)
-  local total = text(bytes)
-  redis.call('HSET', meta, 'off', offset, 'bytes', total)
-  local r = redis.pcall('XADD', log, 'MAXLEN', '~', ARGV[7], offset .. '-0',
-    'k', kind, 'f', from, 'e', event, 'p', payload, 'c', total)
-  return type(r) == 'string'
-end
+epoch, offset = broadcast({meta = meta, log = log, channel = ARGV[6], fresh = ARGV[1],
+  messages = ARGV[7], bytes = ARGV[8], log_ttl = ARGV[9], meta_ttl = ARGV[10]},
+  kind, from, event, payload, epoch, off, bytes, base)
 
-if not epoch then epoch, off, bytes, base = start(meta, log, ARGV[1]) end
-if not append() then
-  epoch, off, bytes, base = start(meta, log, ARGV[1])
-  append()
-end
-
-redis.call('SPUBLISH', ARGV[6], '1 ' .. epoch .. ' ' .. offset .. ' ' .. kind .. ' ' .. #from ..
-  ' ' .. #event .. '\n' .. from .. event .. payload)
-
--- Trimming by bytes, once for each eighth of the bound: the first entry to stay is searched by
--- its cumulative count.
-local max = tonumber(ARGV[8])
-if bytes - base > max then
-  local limit = bytes - max * 7 / 8
-  local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  local lo, hi = tonumber(string.match(first[1], '^%d+')), off
-  while lo < hi do
-    local mid = math.floor((lo + hi) / 2)
-    local e = redis.call('XRANGE', log, text(mid) .. '-0', text(mid) .. '-0')[1]
-    if not e or (number(e[2][10]) or 0) <= limit then lo = mid + 1 else hi = mid end
-  end
-  redis.call('XTRIM', log, 'MINID', text(lo) .. '-0')
-  redis.call('HSET', meta, 'base', text(limit))
-end
-
-redis.call('EXPIRE', log, ARGV[9])
-redis.call('EXPIRE', meta, ARGV[10])
 if mine then
   local n = redis.pcall('HLEN', mine.key)
   if type(n) == 'number' and n < 200000 then

@@ -15,6 +15,7 @@
 #include "store/feed.h"
 #include "store/session.h"
 #include "store/topic.h"
+#include "tests/unit/fake_presence.h"
 
 #include <ev.h>
 #include <inttypes.h>
