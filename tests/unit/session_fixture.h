@@ -30,7 +30,7 @@ typedef struct view {
         size_t barrier_count;
         plx_barrier barriers[4];
         char text[64];
-    } q[600];
+    } q[1000];
     char old_worker[32];
     uint64_t old_generation;
 } view;
@@ -52,7 +52,7 @@ static UNUSED void on_view(void *arg, int err, const plx_session_view *x)
         snprintf(out->topics[i], 32, "%.*s", (int)x->slots[i].topic.len, x->slots[i].topic.data);
     }
     out->q_count = x->q_count;
-    for (size_t i = 0; i < x->q_count && i < 600; i++) {
+    for (size_t i = 0; i < x->q_count && i < 1000; i++) {
         const plx_q_entry *q = &x->q[i];
         out->q[i].id = q->id;
         out->q[i].end = q->end;
