@@ -19,6 +19,7 @@ typedef struct poll_topic {
     plx_roster *roster; /* NULL until its state is due */
     plx_roster_wait state;
     bool asked;     /* the roster answers */
+    bool deaf;      /* ended before this poll, without a state: no diffs any more */
     bool owed;      /* counted in poll->unsettled: its state */
     bool settling;  /* counted in poll->unsettled */
     bool reporting; /* its gap is being told to the inbox */

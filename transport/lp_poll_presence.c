@@ -115,6 +115,8 @@ void plx_lp_presence_ask(poll_topic *t)
 bool plx_lp_presence_take(poll_topic *t, plx_event *e)
 {
     plx_diffs *d = &t->merge.diffs;
+    if (t->deaf)
+        return false;
     bool answers =
         d->mode == PLX_DIFFS_WAITS && plx_diff_joins(e, plx_slice_make(t->awaited, PLX_PHX_REF_LEN));
     if (t->merge.state && e->position.offset > t->merge.state->position.offset) {

@@ -236,8 +236,7 @@ static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e
     poll_topic *t = known ? PLX_CONTAINER(known, poll_topic, merge)
                           : topic_new(p, &e->slot, !opens_later(v, e->slot.number));
     t->merge.last = e->end;
-    if (!known && t->merge.diffs.mode != PLX_DIFFS_HAS) /* nobody looks at its presence any more */
-        t->merge.diffs = (plx_diffs){PLX_DIFFS_HAS, UINT64_MAX};
+    t->deaf = !known && t->merge.diffs.mode != PLX_DIFFS_HAS;
     if (known && t->merge.seen >= e->end) {
         plx_feed_watch_stop(&t->watch);
         settled(t);
