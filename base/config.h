@@ -61,9 +61,10 @@ typedef struct plx_channel_config {
     char *presence_key;        /* template */
     plx_strings presence_meta; /* NAME=TEMPLATE */
     uint64_t presence_grace_ms, presence_window_ms, presence_count_only_above;
-    bool has_history; /* same */
-    uint64_t history_size, history_ttl_s;
-    unsigned line; /* in the file, for messages */
+    bool has_history;
+    uint64_t history_size;  /* messages that `since` and /history reach back over */
+    uint64_t history_ttl_s; /* and seconds of silence after which they are gone */
+    unsigned line;          /* in the file, for messages */
 } plx_channel_config;
 
 /* socket "PATH" { ... } */

@@ -1,7 +1,8 @@
 /* The server API's operations, shared by the HTTP API and the command line.
  *
  * Each takes the request as its words on the wire say (APPLICATIONS: POST /publish, POST
- * /disconnect, GET /health) and answers with a JSON document and an HTTP status. Errors are
+ * /disconnect, GET /history, GET /health) and answers with a JSON document and an HTTP status.
+ * Errors are
  * {"error":{"code":"...","message":"...","hint":"..."}}.
  */
 #ifndef PLX_CHANNEL_ADMIN_H
@@ -25,6 +26,13 @@ void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg
  * false) {"count":n}, the number of metas. 404 unknown_topic, 422 (also count_only: the topic is too
  * large for a list), 503 as above. */
 void plx_admin_presence(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
+
+/* query: {"topic","since"?,"limit"?} -> {"messages":[{"position","event","payload"}, ...],
+ * "position":"<epoch>:<offset>"}, oldest first: after `since` the first ones, else the last ones.
+ * `position` is the `since` of the next call. A message kept from before the topic had history may
+ * be binary: "payload_base64". 410 gone (`since` is out of reach: another epoch, trimmed, or not
+ * there yet), 404 unknown_topic, 422, 503 as above. */
+void plx_admin_history(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
 
 /* body: {"id":"..."} -> {"sockets":n}. */
 void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);

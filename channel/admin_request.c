@@ -7,6 +7,8 @@
 #include "channel/message.h"
 #include "channel/route.h"
 
+#define HISTORY_LIMIT 100 /* messages that are given when nobody says how many */
+
 /* Puts the members of an object into values, by names. 422 for any other member. */
 static unsigned read_members(plx_slice json, const char *const *names, plx_json_value *values,
                              size_t count, const char *known, plx_buf *error)
@@ -51,25 +53,6 @@ static unsigned read_name(const plx_json_value *value, const char *what, const c
     plx_admin_error(error, code, NULL, "\"%s\" must be a string of 1 to %zu bytes%s", what, max,
                     value->type == PLX_JSON_NONE ? "; it is missing" : "");
     return 422;
-}
-
-/* How long the log of a topic reaches back: as far as any socket section wants. False: no section
- * routes the topic. */
-static bool find_topic(const plx_config *config, plx_publication *p)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < config->socket_count; i++) {
-        const plx_channel_config *c = plx_route_channel(&config->sockets[i], p->topic);
-        if (!c)
-            continue;
-        found = true;
-        if (c->has_history && p->history_size < c->history_size)
-            p->history_size = c->history_size;
-        if (c->has_history && p->history_ttl_s < c->history_ttl_s)
-            p->history_ttl_s = c->history_ttl_s;
-    }
-    return found;
 }
 
 static unsigned read_binary(const plx_json_value *base64, plx_admin_publication *out,
@@ -140,6 +123,14 @@ void plx_admin_publication_fini(plx_admin_publication *a)
     plx_buf_fini(&a->binary);
 }
 
+static unsigned say_unknown(plx_slice topic, plx_buf *error)
+{
+    plx_admin_error(error, "unknown_topic",
+                    "Compare it with the channel patterns in the configuration.",
+                    "no socket has a channel for the topic \"%.*s\"", (int)topic.len, topic.data);
+    return 404;
+}
+
 static unsigned read_names(const plx_config *config, const plx_json_value *values,
                            plx_admin_publication *out, plx_buf *error)
 {
@@ -155,14 +146,9 @@ static unsigned read_names(const plx_config *config, const plx_json_value *value
     out->p.topic = plx_buf_slice(&out->topic);
     out->p.event = plx_buf_slice(&out->event);
     out->p.key = plx_buf_slice(&out->key);
-    if (find_topic(config, &out->p))
+    if (plx_route_history(config, out->p.topic, &out->p.history_size, &out->p.history_ttl_s))
         return 0;
-    plx_admin_error(error, "unknown_topic",
-                    "Compare it with the channel patterns in the"
-                    " configuration.",
-                    "no socket has a channel for the topic \"%.*s\"", (int)out->p.topic.len,
-                    out->p.topic.data);
-    return 404;
+    return say_unknown(out->p.topic, error);
 }
 
 unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
@@ -188,7 +174,7 @@ unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_b
 {
     static const char *const names[] = {"topic", "count"};
     plx_json_value values[2];
-    plx_publication p = {.topic = {NULL, 0}};
+    uint64_t size = 0, ttl_s = 0;
     unsigned status = read_members(json, names, values, 2, "There are topic and count.", error);
 
     if (status == 0)
@@ -196,14 +182,85 @@ unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_b
     if (status != 0)
         return status;
     *count = values[1].type != PLX_JSON_NONE && values[1].type != PLX_JSON_FALSE;
-    p.topic = plx_buf_slice(topic);
-    if (find_topic(config, &p))
+    if (plx_route_history(config, plx_buf_slice(topic), &size, &ttl_s))
         return 0;
-    plx_admin_error(error, "unknown_topic",
-                    "Compare it with the channel patterns in the configuration.",
-                    "no socket has a channel for the topic \"%.*s\"", (int)p.topic.len,
-                    p.topic.data);
-    return 404;
+    return say_unknown(plx_buf_slice(topic), error);
+}
+
+static unsigned read_since(const plx_json_value *value, plx_admin_history_query *out,
+                           plx_buf *error)
+{
+    plx_buf text;
+    int err = PLX_E_INVALID;
+
+    out->has_since = value->type != PLX_JSON_NONE;
+    if (!out->has_since)
+        return 0;
+    plx_buf_init(&text, 0);
+    if (value->type == PLX_JSON_STRING && plx_json_unquote(value->text, &text) == 0)
+        err = plx_position_parse(plx_buf_slice(&text), &out->since);
+    plx_buf_fini(&text);
+    if (err == 0)
+        return 0;
+    plx_admin_error(error, "invalid_since",
+                    "Use a position as publish, history, or a message's ref gave it.",
+                    "\"since\" must be a position, \"EPOCH:OFFSET\"");
+    return 422;
+}
+
+static unsigned read_limit(const plx_json_value *value, plx_admin_history_query *out,
+                           plx_buf *error)
+{
+    plx_slice digits = value->text;
+    size_t n = 0;
+
+    out->limit = HISTORY_LIMIT;
+    if (value->type == PLX_JSON_NONE)
+        return 0;
+    if (value->type == PLX_JSON_STRING)
+        digits = plx_slice_make(digits.data + 1, digits.len - 2);
+    for (size_t i = 0; i < digits.len && n <= PLX_HISTORY_LIMIT; i++)
+        n = digits.data[i] >= '0' && digits.data[i] <= '9' ? n * 10 + (size_t)(digits.data[i] - '0')
+                                                           : PLX_HISTORY_LIMIT + 1;
+    out->limit = n;
+    if (n >= 1 && n <= PLX_HISTORY_LIMIT)
+        return 0;
+    plx_admin_error(error, "invalid_limit", NULL, "\"limit\" must be a number from 1 to %d",
+                    PLX_HISTORY_LIMIT);
+    return 422;
+}
+
+static unsigned find_history(const plx_config *config, plx_admin_history_query *out, plx_buf *error)
+{
+    plx_slice topic = plx_buf_slice(&out->topic);
+
+    if (!plx_route_history(config, topic, &out->history.size, &out->history.ttl_s))
+        return say_unknown(topic, error);
+    if (out->history.size > 0)
+        return 0;
+    plx_admin_error(error, "no_history", "Give the channel a history section in the configuration.",
+                    "the channel of the topic \"%.*s\" keeps no history", (int)topic.len,
+                    topic.data);
+    return 422;
+}
+
+unsigned plx_admin_read_history(const plx_config *config, plx_slice json,
+                                plx_admin_history_query *out, plx_buf *error)
+{
+    static const char *const names[] = {"topic", "since", "limit"};
+    plx_json_value values[3];
+    unsigned status =
+        read_members(json, names, values, 3, "There are topic, since and limit.", error);
+
+    if (status == 0)
+        status = read_name(&values[0], "topic", "invalid_topic", PLX_NAME_MAX, &out->topic, error);
+    if (status == 0)
+        status = find_history(config, out, error);
+    if (status == 0)
+        status = read_since(&values[1], out, error);
+    if (status == 0)
+        status = read_limit(&values[2], out, error);
+    return status;
 }
 
 unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error)

@@ -27,6 +27,21 @@ unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
 unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_buf *topic,
                                  bool *count, plx_buf *error);
 
+/* What is asked of a topic's history. */
+typedef struct plx_admin_history_query {
+    plx_buf topic;
+    bool has_since;
+    plx_position since;
+    size_t limit;
+    plx_history history; /* of the topic */
+} plx_admin_history_query;
+
+/* Reads {"topic","since"?,"limit"?}; a limit may be a number or its text (as a query string has
+ * it), 1 to PLX_HISTORY_LIMIT, 100 without one. The same; 422 also for a topic without history. The
+ * caller initializes and frees out->topic. */
+unsigned plx_admin_read_history(const plx_config *config, plx_slice json,
+                                plx_admin_history_query *out, plx_buf *error);
+
 /* Reads {"id"}. The same. */
 unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error);
 

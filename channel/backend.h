@@ -81,9 +81,10 @@ int plx_channel_assign(plx_channel *ch, plx_slice json_object);
 /* Verbs, carried out in the order of the calls while `call` is open; a reply follows the broadcasts
  * that were caused before it (Phoenix: push/3, broadcast/3, broadcast_from/3). A push made by a
  * join goes out after the join's reply, and not at all when it is refused. 0, PLX_E_INVALID (not
- * JSON, empty topic), or PLX_E_TOOBIG (a name over 1,024 bytes, a payload larger than what a client
- * may send, or over 4,096 broadcasts in one call). A broadcast that then fails in Redis turns the
- * call's answer into an error reply {"reason":"unavailable"}. */
+ * JSON, empty topic, or binary for a topic with history, which keeps JSON only), or PLX_E_TOOBIG (a
+ * name over 1,024 bytes, a payload larger than what a client may send, or over 4,096 broadcasts in
+ * one call). A broadcast that then fails in Redis turns the call's answer into an error reply
+ * {"reason":"unavailable"}. */
 int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload);
 int plx_channel_broadcast(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload);
 int plx_channel_broadcast_from(plx_channel *ch, plx_call *call, plx_slice event,

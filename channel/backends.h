@@ -26,8 +26,8 @@ typedef struct plx_channels {
  * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
 /* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
- * backend may answer calls that are still open while it is closed, and after all sockets: no code of
- * a module is called any more. */
+ * backend may answer calls that are still open while it is closed, and after all sockets: no code
+ * of a module is called any more. */
 void plx_channels_close(plx_channels *channels, size_t count);
 
 /* The entry that routes a topic (exact beats prefix, the longest match wins), or NULL. The empty

@@ -86,17 +86,17 @@ static int unpack_rest(plx_membership *m, plx_slice rest)
     return 0;
 }
 
-plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
-                                   uint32_t slot, plx_slice state)
+plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
 {
-    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+    const plx_channel_entry *entry = plx_channels_route(s->channels, slot->topic);
     plx_term join_ref, ref;
+    plx_slice state = slot->state;
     plx_membership *m;
 
     if (!entry || unpack_term(&state, &join_ref) != 0 || unpack_term(&state, &ref) != 0)
         return NULL;
-    m = plx_membership_new(s, entry, topic, join_ref, ref);
-    m->start = *start;
+    m = plx_membership_new(s, entry, slot->topic, join_ref, ref);
+    m->start = slot->start;
     if (unpack_rest(m, state) != 0) {
         plx_membership_unref(m);
         return NULL;
@@ -104,7 +104,9 @@ plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_pos
     m->assigns_changed = false;
     m->state = PLX_JOINED;
     m->accepted = m->opened = m->shown = true;
-    m->slot = slot;
+    m->diffs_after = slot->diffs_after;
+    m->goes_back = slot->goes_back;
+    m->slot = slot->number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;
     return m;

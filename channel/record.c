@@ -69,7 +69,6 @@ static const plx_socket_ops ops = {.name = "websocket", .emit = emit_nothing, .c
 void plx_record_terminate(plx_store *s, const plx_channels *channels, plx_slice topic,
                           plx_slice record)
 {
-    static const plx_position nowhere = {.offset = 0};
     const plx_config *config = plx_store_config(s);
     plx_socket_init init = {.ops = &ops, .store = s};
     plx_slice mount;
@@ -84,7 +83,8 @@ void plx_record_terminate(plx_store *s, const plx_channels *channels, plx_slice 
         if (init.channels)
             socket = plx_socket_new(&init);
     }
-    if (!socket || !plx_socket_restore(socket, topic, &nowhere, 0, record))
+    const plx_slot slot = {.topic = topic, .state = record};
+    if (!socket || !plx_socket_restore(socket, &slot))
         plx_log_limited(PLX_WARNING, "\"%.*s\": the end of a membership could not be reported",
                         (int)topic.len, topic.data);
     if (!socket)

@@ -12,13 +12,12 @@ static void relay(void *state, plx_channel *ch, plx_call *call, plx_slice event,
     int err;
 
     (void)state;
-    if (payload.kind == PLX_PAYLOAD_BINARY && options->has_history) {
-        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"binary not kept\"}"));
-        return;
-    }
     err = (options->relay_to_others ? plx_channel_broadcast_from
                                     : plx_channel_broadcast)(ch, call, event, payload);
-    if (err != 0)
+    /* Only a topic with history takes no binary message. */
+    if (err == PLX_E_INVALID && payload.kind == PLX_PAYLOAD_BINARY)
+        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"binary not kept\"}"));
+    else if (err != 0)
         plx_call_crash(call, plx_strerror(err));
     else if (options->reply)
         plx_call_ok(call, ok);

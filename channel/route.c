@@ -36,6 +36,21 @@ const plx_channel_config *plx_route_channel(const plx_socket_config *socket, plx
     return best;
 }
 
+bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size, uint64_t *ttl_s)
+{
+    bool found = false;
+    *size = *ttl_s = 0;
+    for (size_t i = 0; i < config->socket_count; i++) {
+        const plx_channel_config *c = plx_route_channel(&config->sockets[i], topic);
+        found = found || c;
+        if (!c || !c->has_history)
+            continue;
+        *size = c->history_size > *size ? c->history_size : *size;
+        *ttl_s = c->history_ttl_s > *ttl_s ? c->history_ttl_s : *ttl_s;
+    }
+    return found;
+}
+
 /* Takes the next part off a path, skipping any number of slashes; false at its end. */
 static bool next_part(plx_slice *rest, plx_slice *part)
 {

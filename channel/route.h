@@ -16,6 +16,10 @@ const plx_channel_config *plx_route_channel(const plx_socket_config *socket, plx
 /* Whether the topic is one that the pattern ("room:*" or exact) means. */
 bool plx_route_pattern_matches(const char *pattern, plx_slice topic);
 
+/* How far back the topic's log has to reach, and for how long: as any socket section wants it.
+ * *size 0: none of them gives it history. Returns false when none routes the topic. */
+bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size, uint64_t *ttl_s);
+
 enum plx_route_transport { PLX_ROUTE_WEBSOCKET, PLX_ROUTE_LONGPOLL };
 
 typedef struct plx_route {

@@ -54,26 +54,30 @@ struct plx_membership {
     plx_socket *socket;
     const plx_channel_entry *entry;
     enum plx_membership_state state;
-    plx_slice topic;          /* owned */
-    plx_term join_ref;        /* as sent: the join's reply and phx_close carry it; owned */
-    plx_term ref;             /* of the join; stands in for a null join_ref later; owned */
-    plx_slice assigns;        /* JSON object; owned */
-    bool assigns_changed;     /* since plx_socket_restore / the join */
-    plx_position start;       /* deliveries begin after it */
+    plx_slice topic;      /* owned */
+    plx_term join_ref;    /* as sent: the join's reply and phx_close carry it; owned */
+    plx_term ref;         /* of the join; stands in for a null join_ref later; owned */
+    plx_slice assigns;    /* JSON object; owned */
+    bool assigns_changed; /* since plx_socket_restore / the join */
+    plx_position start;   /* deliveries begin after it; final when nothing is pending */
+    /* Presence diffs up to this offset (of start's epoch) are not for it: the state that it joined
+     * with holds them. It is where the topic stood at the join. */
+    uint64_t diffs_after;
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
     struct plx_tracks *tracks; /* its presence; NULL: it never tracked anything */
     plx_diffs diffs;           /* which diffs are for it; WebSocket: kept by the transport */
     unsigned refs;
-    bool noted;    /* plx_owner_note */
-    bool accepted; /* by the backend: terminate is due at the end */
-    bool opened;   /* ops->open was called: ops->closed is due */
-    bool shown;    /* the message that opens it was emitted */
-    bool over;     /* its last message was emitted */
-    bool held;     /* plx_membership_hold */
-    bool gone;     /* ops->closed was called, or never will be */
-    bool replaced; /* its deliveries have gone over to a newer membership */
+    bool noted;     /* plx_owner_note */
+    bool accepted;  /* by the backend: terminate is due at the end */
+    bool opened;    /* ops->open was called: ops->closed is due */
+    bool shown;     /* the message that opens it was emitted */
+    bool over;      /* its last message was emitted */
+    bool held;      /* plx_membership_hold */
+    bool gone;      /* ops->closed was called, or never will be */
+    bool replaced;  /* its deliveries have gone over to a newer membership */
+    bool goes_back; /* it begins where its client said, not where the topic stood */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -93,8 +97,8 @@ typedef struct plx_socket_ops {
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
      * plx_membership_ready (now or later); only then the join's reply (out.opens) is emitted. When
-     * m->replaces is set, deliveries continue from where that one stands, and barriers that name
-     * that one mean m from then on. */
+     * m->replaces is set, deliveries continue from where that one stands (m->start is then set to
+     * it), unless m->goes_back; and barriers that name that one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
     /* m tracks something from its join on, and m->diffs says what it waits for (called again when
      * that became DUE without an event). May be NULL. */
@@ -119,7 +123,8 @@ struct plx_socket {
     plx_slice id;                 /* socket id, may be empty; owned */
     plx_slice params, claims;     /* JSON objects; owned */
     plx_list memberships;         /* plx_membership.node, oldest first */
-    unsigned membership_count;    /* live ones: what max_channels counts */
+    unsigned membership_count;    /* live ones */
+    size_t max_channels;          /* the transport's own bound; 0: none */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
     bool keeps_presence;          /* its end untracks nothing: the transport does */
@@ -146,6 +151,7 @@ typedef struct plx_socket_init {
     plx_store *store;
     const plx_channels *channels;
     plx_slice session, id, params, claims; /* copied */
+    size_t max_channels;                   /* the transport's own bound; 0: none */
 } plx_socket_init;
 
 plx_socket *plx_socket_new(const plx_socket_init *init);
@@ -162,11 +168,10 @@ static inline bool plx_socket_busy(const plx_socket *s)
     return s->inflight_bytes > PLX_INFLIGHT_BYTES;
 }
 
-/* Long-poll: puts back a membership as the session's record has it, without asking the backend.
- * state is what plx_membership_pack wrote. Returns NULL when it is damaged or its topic is no
- * longer routed (the caller then ends that slot). */
-plx_membership *plx_socket_restore(plx_socket *s, plx_slice topic, const plx_position *start,
-                                   uint32_t slot, plx_slice state);
+/* Long-poll: puts back a membership as the session's record has it (slot: number, topic, start and
+ * diffs_after, state as plx_membership_pack wrote it), without asking the backend. Returns NULL
+ * when it is damaged or its topic is no longer routed (the caller then ends that slot). */
+plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot);
 /* Appends join refs and assigns in the form that plx_socket_restore reads. */
 void plx_membership_pack(const plx_membership *m, plx_buf *out);
 

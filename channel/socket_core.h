@@ -22,6 +22,7 @@
 #define PLX_CHANNEL_SOCKET_CORE_H
 
 #include "base/alloc.h"
+#include "channel/recovery.h"
 #include "channel/socket.h"
 #include "channel/record.h"
 #include "channel/track.h"
@@ -87,6 +88,8 @@ struct plx_call {
     bool unavailable;         /* a broadcast failed */
     bool wants_error;         /* noreply to a message with a ref: say so when a broadcast failed */
     char *id;                 /* plx_call_message_id */
+    plx_since since;          /* a join's; */
+    bool recovered;           /* ... and it is gone on from there */
     char bytes[];
 };
 
@@ -185,7 +188,7 @@ void plx_broadcasts_free(plx_call *call);
 /* Something of the call that Redis has to take before what follows it goes out: a broadcast, or a
  * change of its presence. Keeps the call until it is done (position: NULL for a change). */
 plx_broadcast *plx_broadcast_new(plx_call *call, size_t bytes);
-void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position);
+void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position, bool repeated);
 /* 0, or PLX_E_INVALID when it is JSON for which nobody vouches and that is invalid. */
 int plx_call_check_payload(const plx_call *call, plx_payload payload);
 

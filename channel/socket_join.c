@@ -14,6 +14,7 @@
 #include "channel/rules.h"
 #include "channel/socket_core.h"
 #include "store/topic.h"
+#include <stdlib.h>
 
 #define UNAVAILABLE PLX_JSON_PAYLOAD("{\"reason\":\"unavailable\"}")
 
@@ -33,7 +34,14 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
         plx_membership_end(old, PLX_END_LEFT);
     }
     call = plx_call_new(m, PLX_CALL_JOIN, message->join_ref, message->ref, number);
+    call->since = plx_recovery_read(message->payload);
     plx_call_ask(call, NULL, message->payload);
+}
+
+static bool is_full(const plx_socket *s)
+{
+    return s->membership_count >= s->channels->config->max_channels ||
+           (s->max_channels > 0 && s->membership_count >= s->max_channels);
 }
 
 void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
@@ -45,8 +53,7 @@ void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)
         entry = plx_channels_route(s->channels, m->topic.text);
     if (!entry)
         plx_socket_answer(s, m, none, true, PLX_JSON_PAYLOAD("{\"reason\":\"unmatched topic\"}"));
-    else if (s->membership_count >= s->channels->config->max_channels &&
-             !plx_socket_find(s, m->topic.text))
+    else if (is_full(s) && !plx_socket_find(s, m->topic.text))
         plx_socket_answer(s, m, m->join_ref, true,
                           PLX_JSON_PAYLOAD("{\"reason\":\"too many channels joined\"}"));
     else
@@ -83,7 +90,21 @@ void plx_join_refuse(plx_call *call, plx_payload response)
     decide(call);
 }
 
-static void positioned(void *arg, int err, const plx_position *position)
+/* The position at which the topic was found, and where the membership begins. */
+static void begin_at(plx_call *call, const plx_position *position, bool whole)
+{
+    plx_membership *m = call->m;
+
+    m->start = whole ? call->since.position : *position;
+    m->diffs_after = position->offset;
+    m->goes_back = whole && m->start.offset < position->offset;
+    call->recovered = whole;
+    m->state = PLX_OPENING;
+    m->opened = true;
+    m->socket->ops->open(m->socket, m);
+}
+
+static void judged(void *arg, int err, const plx_position *position, bool whole)
 {
     plx_call *call = arg;
     plx_membership *m = call->m;
@@ -99,13 +120,29 @@ static void positioned(void *arg, int err, const plx_position *position)
         plx_membership_end(m, PLX_END_CLOSED);
         plx_join_refuse(call, UNAVAILABLE);
     } else {
-        m->start = *position;
-        m->state = PLX_OPENING;
-        m->opened = true;
-        s->ops->open(s, m);
+        begin_at(call, position, whole);
     }
     plx_call_unref(call);
     plx_socket_exit(s);
+}
+
+static void positioned(void *arg, int err, const plx_position *position)
+{
+    judged(arg, err, position, false);
+}
+
+/* Where the topic stands, and whether this client can go on from where it was. */
+static void ask_position(plx_call *call)
+{
+    const plx_membership *m = call->m;
+    const plx_channel_config *config = m->entry->config;
+    plx_history history = {config->history_size, config->history_ttl_s};
+
+    plx_call_ref(call);
+    if (config->has_history && call->since.position.epoch[0] != '\0')
+        plx_topic_since(m->socket->store, m->topic, &call->since.position, &history, judged, call);
+    else
+        plx_topic_position(m->socket->store, m->topic, positioned, call);
 }
 
 void plx_join_accept(plx_call *call, plx_payload response)
@@ -120,7 +157,28 @@ void plx_join_accept(plx_call *call, plx_payload response)
         return;
     }
     plx_call_keep(call, &reply, true);
-    plx_topic_position(m->socket->store, m->topic, positioned, plx_call_ref(call));
+    ask_position(call);
+}
+
+/* Adds to the reply that opens m what its client is told about its place. */
+static void tell_place(plx_call *call)
+{
+    const plx_membership *m = call->m;
+    const plx_position *position = m->entry->config->has_history ? &m->start : NULL;
+    plx_kept *kept = PLX_CONTAINER(call->kept.next, plx_kept, node);
+    plx_note note = kept->note;
+    plx_buf text;
+
+    plx_buf_init(&text, 0);
+    if (note.opens &&
+        plx_recovery_respond(note.payload, position, call->since.given, call->recovered, &text)) {
+        note.payload.bytes = plx_buf_slice(&text);
+        plx_call_keep(call, &note, true);
+        PLX_CONTAINER(call->kept.next, plx_kept, node)->after = kept->after;
+        plx_list_remove(&kept->node);
+        free(kept);
+    }
+    plx_buf_fini(&text);
 }
 
 void plx_membership_ready(plx_membership *m)
@@ -141,6 +199,7 @@ void plx_membership_ready(plx_membership *m)
     if (s->ops->leased && m->entry->backend->terminate)
         plx_record_note(m);
     plx_tracks_begin(call);
+    tell_place(call);
     decide(call);
     plx_socket_exit(s);
 }

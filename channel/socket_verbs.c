@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/log.h"
+#include "channel/route.h"
 #include "channel/socket_core.h"
 #include "store/topic.h"
 #include <stdlib.h>
@@ -183,7 +184,16 @@ static void count_settled(plx_call *call)
     }
 }
 
-static void settle(plx_broadcast *b, int err, const plx_position *position)
+/* An inbox entry that is worked again after a crash reads the position of its joins anew, behind
+ * what it had broadcast the first time. The client has heard of neither: the membership begins
+ * before. */
+static void begin_before(plx_membership *m, const plx_position *position)
+{
+    if (m->start.offset >= position->offset && strcmp(m->start.epoch, position->epoch) == 0)
+        m->start.offset = position->offset - 1;
+}
+
+static void settle(plx_broadcast *b, int err, const plx_position *position, bool repeated)
 {
     plx_call *call = b->call;
     plx_membership *target = b->target;
@@ -197,13 +207,15 @@ static void settle(plx_broadcast *b, int err, const plx_position *position)
                         call->m->topic.data, plx_strerror(err));
     } else if (target && position) {
         b->offset = position->offset;
+        if (repeated)
+            begin_before(target, position);
         if (target->caused < b->offset)
             target->caused = b->offset;
     }
     count_settled(call);
 }
 
-void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position)
+void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position, bool repeated)
 {
     plx_call *call = b->call;
     plx_socket *s = call->m->socket;
@@ -213,7 +225,7 @@ void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position)
     was_busy = plx_socket_busy(s);
     s->pending--;
     s->inflight_bytes -= b->bytes;
-    settle(b, err, position);
+    settle(b, err, position, repeated);
     if (call->lane)
         plx_lane_run(call->lane);
     if (was_busy && !plx_socket_busy(s))
@@ -224,16 +236,27 @@ void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position)
 
 static void published(void *arg, int err, const plx_position *position, bool repeated)
 {
-    (void)repeated;
-    plx_broadcast_done(arg, err, position);
+    plx_broadcast_done(arg, err, position, repeated);
+}
+
+/* The log reaches back as far as any section wants that knows the topic. */
+static void retain(const plx_socket *s, plx_slice topic, plx_publication *p)
+{
+    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+
+    plx_route_history(plx_store_config(s->store), topic, &p->history_size, &p->history_ttl_s);
+    if (!entry || !entry->config->has_history)
+        return;
+    if (p->history_size < entry->config->history_size)
+        p->history_size = entry->config->history_size;
+    if (p->history_ttl_s < entry->config->history_ttl_s)
+        p->history_ttl_s = entry->config->history_ttl_s;
 }
 
 static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
                    bool to_others)
 {
     plx_socket *s = call->m->socket;
-    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
-    const plx_channel_config *config = entry ? entry->config : NULL;
     plx_publication p = {.topic = topic,
                          .event = event,
                          .payload = payload.bytes,
@@ -241,12 +264,9 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
                              payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY : PLX_KIND_JSON};
     plx_broadcast *b;
 
-    if (config && config->has_history) {
-        if (p.kind == PLX_KIND_BINARY)
-            return PLX_E_INVALID;
-        p.history_size = config->history_size;
-        p.history_ttl_s = config->history_ttl_s;
-    }
+    retain(s, topic, &p);
+    if (p.history_size > 0 && p.kind == PLX_KIND_BINARY)
+        return PLX_E_INVALID;
     if (s->entry != 0) {
         p.producer = s->session;
         p.entry = s->entry;

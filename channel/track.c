@@ -163,7 +163,8 @@ static void tracked(void *arg, int err, const plx_tracked *result)
         refused(m, err);
     if (is_outage(err) && s->entry == 0 && call->kind == PLX_CALL_JOIN)
         plx_membership_lost(m);
-    plx_broadcast_done(c->settling, is_outage(err) || call->kind != PLX_CALL_JOIN ? err : 0, NULL);
+    plx_broadcast_done(c->settling, is_outage(err) || call->kind != PLX_CALL_JOIN ? err : 0, NULL,
+                       false);
     free(c);
     plx_call_unref(call);
     plx_socket_exit(s);
@@ -174,7 +175,7 @@ static void change_done(void *arg, int err)
     change *c = arg;
 
     /* The store repeats it by itself; what was asked will be so. */
-    plx_broadcast_done(c->settling, err == PLX_E_DOWN || err == PLX_E_TIMEOUT ? 0 : err, NULL);
+    plx_broadcast_done(c->settling, err == PLX_E_DOWN || err == PLX_E_TIMEOUT ? 0 : err, NULL, false);
     free(c);
 }
 
@@ -262,6 +263,7 @@ void plx_tracks_begin(plx_call *call)
     if (!m->tracks || m->tracks->count == 0)
         return;
     m->diffs = (plx_diffs){PLX_DIFFS_WAITS, m->start.offset};
+    m->diffs_after = 0; /* its state says which diffs are not for it */
     for (size_t i = 0; i < m->tracks->count; i++) {
         make_ref(&m->tracks->held[i], call);
         send_entry(call, &m->tracks->held[i], "");

@@ -34,19 +34,30 @@ struct plx_acceptor {
     void *emptied_arg;
 };
 
-/* FastCGI 3.2: when the variable is set, only these IPv4 addresses may connect over TCP. libfcgi
- * checks it in its own accept, which we don't use. */
+/* The text of a peer's IPv4 address, also when it came to an IPv6 socket; "" for any other. */
+static void ipv4_text(const struct sockaddr_storage *ss, char out[INET_ADDRSTRLEN])
+{
+    const struct sockaddr_in *in = (const void *)ss;
+    const struct sockaddr_in6 *in6 = (const void *)ss;
+
+    out[0] = '\0';
+    if (ss->ss_family == AF_INET)
+        inet_ntop(AF_INET, &in->sin_addr, out, INET_ADDRSTRLEN);
+    else if (ss->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], out, INET_ADDRSTRLEN);
+}
+
+/* FastCGI 3.2: when the variable says something, only these IPv4 addresses may connect over TCP.
+ * libfcgi checks it in its own accept, which we don't use. */
 static bool is_allowed(const plx_acceptor *a, const struct sockaddr_storage *ss)
 {
     plx_slice rest = plx_slice_of(a->allowed), one;
-    char text[INET_ADDRSTRLEN] = "";
+    char text[INET_ADDRSTRLEN];
 
-    if (a->allowed == NULL || ss->ss_family == AF_UNIX)
+    if (a->allowed == NULL || *a->allowed == '\0' || ss->ss_family == AF_UNIX)
         return true;
-    if (ss->ss_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)ss)->sin_addr, text,
-                  sizeof text);
-    while (plx_slice_split(&rest, ',', &one))
+    ipv4_text(ss, text);
+    while (text[0] != '\0' && plx_slice_split(&rest, ',', &one))
         if (plx_slice_is(plx_slice_trim(one), text))
             return true;
     return false;

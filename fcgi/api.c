@@ -22,6 +22,7 @@ typedef struct exchange {
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
 static void presence(plx_api *api, plx_http_request *r, exchange *x);
+static void history(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
 
 static const struct route {
@@ -31,6 +32,7 @@ static const struct route {
     {"/publish", "POST", "allow: POST\r\n", publish},
     {"/disconnect", "POST", "allow: POST\r\n", disconnect},
     {"/presence", "GET", "allow: GET\r\n", presence},
+    {"/history", "GET", "allow: GET\r\n", history},
     {"/health", "GET", "allow: GET\r\n", health},
 };
 
@@ -95,6 +97,11 @@ static void by_query(plx_api *api, const plx_http_request *r, exchange *x,
 static void presence(plx_api *api, plx_http_request *r, exchange *x)
 {
     by_query(api, r, x, plx_admin_presence);
+}
+
+static void history(plx_api *api, plx_http_request *r, exchange *x)
+{
+    by_query(api, r, x, plx_admin_history);
 }
 
 static void health(plx_api *api, plx_http_request *r, exchange *x)
@@ -182,7 +189,7 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, POST disconnect, GET presence and GET health.",
+               "There are POST publish, POST disconnect, GET presence, GET history and GET health.",
                "nothing of the API has this path");
     else if (!plx_slice_is(r->method, route->method))
         refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");

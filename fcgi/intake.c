@@ -1,5 +1,5 @@
-/* Gathering requests. The records are kept as they came, headers and padding included: libfcgi
- * reads them later (codec.h), so this file decides only where a request ends and whether it may be.
+/* Gathering requests. The records are kept as they came, but for their padding: libfcgi reads them
+ * later (codec.h), so this file decides only where a request ends and whether it may be.
  *
  * What is dropped between two kept records leaves a gap: [staged, next). It is
  * closed once all bytes were looked at, not for each record, or a stream of empty
@@ -8,6 +8,7 @@
 #include "fcgi/intake.h"
 #include "base/error.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* An event that means "go on with the next record". */
@@ -42,11 +43,16 @@ static void close_gap(plx_intake *in)
     in->next = in->staged;
 }
 
+/* Without its padding: libfcgi forgets to skip that of BEGIN and of the parameters' empty last
+ * record, and would take it for the next record. */
 static void keep(plx_intake *in, const plx_record *r)
 {
+    size_t len = FCGI_HEADER_LEN + r->content.len;
+
     if (in->next > in->staged)
-        memmove(in->bytes.data + in->staged, in->bytes.data + in->next, r->total);
-    in->staged += r->total;
+        memmove(in->bytes.data + in->staged, in->bytes.data + in->next, len);
+    in->bytes.data[in->staged + offsetof(FCGI_Header, paddingLength)] = 0;
+    in->staged += len;
 }
 
 /* From now on this request's records are dropped. */

@@ -3,7 +3,7 @@
  * No I/O: bytes in (in pieces of any size), events out. A request is handed on
  * only when all of it is there, so that nobody ever waits for a slow web server
  * but this buffer. Its bounds: PLX_INTAKE_PARAMS_MAX of parameters, max_body of
- * body, and PLX_INTAKE_OVERHEAD times that with all headers and padding. A request past one of
+ * body, and PLX_INTAKE_OVERHEAD times that with all headers. A request past one of
  * them is refused: what it still sends is dropped as it comes, without being kept, and the event
  * comes at its end, because a web server that is answered in the middle of a body may report a
  * broken connection instead of the answer.

@@ -95,10 +95,11 @@ static void send_flush(plx_pres_topic *t)
     plx_command_u64(&c, SYNC_BYTES);
     plx_command_u64(&c, DIFF_BYTES);
     plx_command_str(&c, epoch);
-    plx_command_u64(&c, larger(s->config->delivery_log.messages, rules->history_size));
+    plx_command_u64(&c, s->config->delivery_log.messages);
     plx_command_u64(&c, s->config->delivery_log.bytes);
     plx_command_u64(&c, ttl_s);
     plx_command_u64(&c, ttl_s + PLX_META_EXTRA_S);
+    plx_command_u64(&c, rules->history_size);
     t->flushing = true;
     plx_script_send(s, &c, flushed, PLX_DONE(NULL, t));
 }

@@ -47,9 +47,11 @@ void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(v
 typedef struct plx_slot {
     uint32_t number;
     plx_slice topic;
-    plx_position start; /* deliveries begin after it */
-    plx_slice presence; /* opaque to the store: what a poll has to know of its presence */
-    plx_slice state;    /* opaque to the store: join refs, assigns */
+    plx_position start;   /* deliveries begin after it */
+    uint64_t diffs_after; /* presence diffs up to there are not for it */
+    bool goes_back;       /* it begins at start whatever the socket was given before */
+    plx_slice presence;   /* opaque to the store: what a poll has to know of its presence */
+    plx_slice state;      /* opaque to the store: join refs, assigns */
 } plx_slot;
 
 enum plx_q_kind {

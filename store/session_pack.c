@@ -2,7 +2,7 @@
 #include "store/session_pack.h"
 #include "base/error.h"
 
-#define VERSION 1
+#define VERSION 2
 
 static void put_number(plx_buf *out, uint64_t n)
 {
@@ -77,11 +77,27 @@ static bool take_position(plx_slice *in, plx_position *p)
     return epoch.len == 0 || plx_epoch_set(p, epoch) == 0;
 }
 
+static void put_reach(plx_buf *out, const plx_slot *slot)
+{
+    put_number(out, slot->diffs_after);
+    put_number(out, slot->goes_back);
+}
+
+static bool take_reach(plx_slice *in, plx_slot *slot)
+{
+    uint64_t goes_back;
+    if (!take_number(in, &slot->diffs_after) || !take_number(in, &goes_back))
+        return false;
+    slot->goes_back = goes_back != 0;
+    return true;
+}
+
 void plx_slot_pack(plx_buf *out, const plx_slot *slot)
 {
     put_number(out, VERSION);
     put_position(out, &slot->start);
     put_slice(out, slot->presence);
+    put_reach(out, slot);
     put_slice(out, slot->topic);
 }
 
@@ -89,7 +105,8 @@ int plx_slot_unpack(plx_slice bytes, plx_slot *out)
 {
     plx_slot slot = {0};
     if (!take_version(&bytes) || !take_position(&bytes, &slot.start) ||
-        !take_slice(&bytes, &slot.presence) || !take_slice(&bytes, &slot.topic) || bytes.len > 0)
+        !take_slice(&bytes, &slot.presence) || !take_reach(&bytes, &slot) ||
+        !take_slice(&bytes, &slot.topic) || bytes.len > 0)
         return PLX_E_INVALID;
     *out = slot;
     return 0;
@@ -102,6 +119,7 @@ void plx_q_pack(plx_buf *out, const plx_q_entry *q)
     if (q->kind != PLX_Q_PLAIN) {
         put_number(out, q->slot.number);
         put_position(out, &q->slot.start);
+        put_reach(out, &q->slot);
         put_slice(out, q->slot.topic);
     }
     if (q->kind == PLX_Q_END)
@@ -128,7 +146,7 @@ static bool take_slot(plx_slice *in, plx_q_entry *q)
 {
     if (q->kind != PLX_Q_PLAIN &&
         (!take_u32(in, &q->slot.number) || !take_position(in, &q->slot.start) ||
-         !take_slice(in, &q->slot.topic)))
+         !take_reach(in, &q->slot) || !take_slice(in, &q->slot.topic)))
         return false;
     return q->kind != PLX_Q_END || take_number(in, &q->end);
 }

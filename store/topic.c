@@ -15,7 +15,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static void add_epoch(plx_command *c)
+void plx_topic_add_epoch(plx_command *c)
 {
     char epoch[PLX_EPOCH_LEN + 1];
     plx_random_id(epoch, PLX_EPOCH_LEN);
@@ -61,7 +61,7 @@ static void add_keys(plx_command *c, const plx_store *s, const plx_publication *
 static void add_limits(plx_command *c, const plx_store *s, const plx_publication *p)
 {
     uint64_t ttl_s = larger(s->config->delivery_log.ttl_s, p->history_ttl_s);
-    plx_command_u64(c, larger(s->config->delivery_log.messages, p->history_size));
+    plx_command_u64(c, s->config->delivery_log.messages);
     plx_command_u64(c, s->config->delivery_log.bytes);
     plx_command_u64(c, ttl_s);
     plx_command_u64(c, ttl_s + PLX_META_EXTRA_S);
@@ -72,7 +72,7 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
     const char kind = (char)p->kind;
     plx_command c;
     add_keys(&c, s, p);
-    add_epoch(&c);
+    plx_topic_add_epoch(&c);
     plx_command_add(&c, plx_slice_make(&kind, 1));
     plx_command_add(&c, p->from);
     plx_command_add(&c, p->event);
@@ -82,6 +82,7 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
     plx_command_add(&c, p->producer);
     plx_command_u64(&c, p->entry);
     plx_command_u64(&c, p->index);
+    plx_command_u64(&c, p->history_size);
     if (p->key.len > KEY_MAX || p->producer.len > KEY_MAX)
         plx_command_refuse(&c);
     plx_script_send(s, &c, published, PLX_DONE(cb, arg));
@@ -99,13 +100,13 @@ bool plx_topic_read_position(const redisReply *reply, plx_position *out)
     return true;
 }
 
-static void add_lifetimes(plx_command *c, const plx_store *s)
+void plx_topic_add_lifetimes(plx_command *c, const plx_store *s)
 {
     plx_command_u64(c, s->config->delivery_log.ttl_s);
     plx_command_u64(c, PLX_META_EXTRA_S);
 }
 
-static void begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice topic)
+void plx_topic_begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice topic)
 {
     plx_script_begin(c, script, 2);
     plx_script_key(c, s, 't', topic, ":meta");
@@ -115,9 +116,9 @@ static void begin(plx_command *c, const plx_store *s, enum plx_script script, pl
 void plx_topic_ask_position(plx_store *s, plx_slice topic, plx_answer_fn *answer, plx_done done)
 {
     plx_command c;
-    begin(&c, s, PLX_SCRIPT_POSITION, topic);
-    add_epoch(&c);
-    add_lifetimes(&c, s);
+    plx_topic_begin(&c, s, PLX_SCRIPT_POSITION, topic);
+    plx_topic_add_epoch(&c);
+    plx_topic_add_lifetimes(&c, s);
     plx_script_send(s, &c, answer, done);
 }
 
@@ -125,11 +126,11 @@ void plx_topic_rewind(plx_store *s, plx_slice topic, const plx_position *seen,
                       plx_answer_fn *answer, plx_done done)
 {
     plx_command c;
-    begin(&c, s, PLX_SCRIPT_REWIND, topic);
+    plx_topic_begin(&c, s, PLX_SCRIPT_REWIND, topic);
     plx_command_str(&c, seen->epoch);
     plx_command_u64(&c, seen->offset);
-    add_epoch(&c);
-    add_lifetimes(&c, s);
+    plx_topic_add_epoch(&c);
+    plx_topic_add_lifetimes(&c, s);
     plx_script_send(s, &c, answer, done);
 }
 
@@ -137,7 +138,7 @@ void plx_topic_read(plx_store *s, plx_slice topic, uint64_t first, size_t max_en
                     size_t max_bytes, plx_answer_fn *answer, plx_done done)
 {
     plx_command c;
-    begin(&c, s, PLX_SCRIPT_READ, topic);
+    plx_topic_begin(&c, s, PLX_SCRIPT_READ, topic);
     plx_command_u64(&c, first);
     plx_command_u64(&c, max_entries);
     plx_command_u64(&c, max_bytes);

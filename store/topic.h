@@ -23,7 +23,9 @@ typedef struct plx_publication {
     uint32_t index;
     /* key: an idempotency key of the server API, remembered for 5 minutes. */
     plx_slice key;
-    /* Retention beyond the delivery log's: 0 for topics without history. */
+    /* Retention beyond the delivery log's, 0 for topics without history: so many messages that are
+     * no presence diffs stay in the log too (within delivery_log.bytes), and the log lives at least
+     * so long after this publication. */
     uint64_t history_size, history_ttl_s;
 } plx_publication;
 
@@ -37,5 +39,36 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
 /* Reads where the topic stands, creating its epoch when it has none yet. */
 typedef void plx_position_cb(void *arg, int err, const plx_position *position);
 void plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg);
+
+/* How far back a topic's history goes: so many messages (presence diffs do not count), and not past
+ * so many seconds of silence. The log may keep more; it is not given out. */
+typedef struct plx_history {
+    uint64_t size, ttl_s;
+} plx_history;
+
+/* Where the topic stands now, and whether a client that has everything up to `since` can go on from
+ * there. whole: the same epoch, not in the future, and everything after it is in the log, and is no
+ * more than history allows; then a watch may be started at `since`. What a client says may be
+ * handed over as it is. In a topic whose log was lost `whole` is false, unless nothing came after
+ * `since`.
+ */
+typedef void plx_since_cb(void *arg, int err, const plx_position *position, bool whole);
+void plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                     const plx_history *history, plx_since_cb *cb, void *arg);
+
+/* Most bytes of messages that one call gives (one larger message is given alone), and most
+ * messages.
+ */
+#define PLX_HISTORY_BYTES (4u << 20)
+#define PLX_HISTORY_LIMIT 1000
+
+/* Messages of the history, oldest first, at most `limit` (1 to PLX_HISTORY_LIMIT): with `since` the
+ * first ones after it, without (NULL) the last ones. position: everything of the topic's history up
+ * to there has been given, so it is the `since` of the next call. events are borrowed. err: also
+ * PLX_E_LOST: `since` is out of reach (position says where the topic stands). */
+typedef void plx_history_cb(void *arg, int err, const plx_position *position,
+                            plx_event *const *events, size_t count);
+void plx_topic_history(plx_store *s, plx_slice topic, const plx_position *since, size_t limit,
+                       const plx_history *history, plx_history_cb *cb, void *arg);
 
 #endif

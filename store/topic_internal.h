@@ -20,6 +20,13 @@ void plx_topic_rewind(plx_store *s, plx_slice topic, const plx_position *seen,
 void plx_topic_read(plx_store *s, plx_slice topic, uint64_t first, size_t max_entries,
                     size_t max_bytes, plx_answer_fn *answer, plx_done done);
 
+/* Begins a call of a script with the keys meta and log. */
+void plx_topic_begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice topic);
+/* Adds the argument "new epoch", for a topic that has none. */
+void plx_topic_add_epoch(plx_command *c);
+/* Adds the arguments "log ttl" and "seconds that meta outlives the log". */
+void plx_topic_add_lifetimes(plx_command *c, const plx_store *s);
+
 /* The events of such an answer and of a pub/sub message. NULL when it has a wrong shape. */
 plx_event *plx_topic_entry_event(plx_slice topic, const char *epoch, const redisReply *entry);
 plx_event *plx_topic_message_event(plx_slice topic, plx_slice message);

@@ -64,6 +64,8 @@ static size_t changed_slots(plx_lp_work *w, plx_slot *slots, plx_buf *state)
         slots[n++] = (plx_slot){.number = m->slot,
                                 .topic = m->topic,
                                 .start = m->start,
+                                .diffs_after = m->diffs_after,
+                                .goes_back = m->goes_back,
                                 .presence = plx_slice_make(NULL, state->len - middle),
                                 .state = plx_slice_make(NULL, middle - before)};
     }
@@ -152,6 +154,19 @@ static void find_end(plx_lp_work *w, size_t out)
         q->end = next->slot.start.offset;
 }
 
+/* Where memberships begin may have moved since their replies were made. */
+static void take_starts(plx_lp_work *w)
+{
+    for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
+        const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
+        for (size_t i = 0; m->slot >= w->first_new_slot && i < w->out_count; i++) {
+            plx_q_entry *q = &w->outs[i].q;
+            if (q->kind == PLX_Q_OPEN && q->slot.number == m->slot)
+                q->slot.start = m->start;
+        }
+    }
+}
+
 void plx_lp_work_settle(plx_lp_work *w)
 {
     if (w->socket->pending > 0 || w->settled)
@@ -161,6 +176,7 @@ void plx_lp_work_settle(plx_lp_work *w)
         return;
     }
     w->settled = true;
+    take_starts(w);
     for (size_t i = 0; i < w->out_count; i++)
         if (w->outs[i].end_unknown)
             find_end(w, i);

@@ -17,6 +17,8 @@
 #define PLX_LP_CONNECT_WAIT_MS 5000
 /* A client notices a lost answer only after 20 s, so a session lives at least this long. */
 #define PLX_LP_MIN_LIFE_MS 30000
+/* Joined topics of one session: the token has a mark for each, and must go through web servers. */
+#define PLX_LP_CHANNELS 800
 
 struct plx_longpoll {
     unsigned refs; /* the owner's, and one for each object that a store call may still point to */

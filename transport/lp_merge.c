@@ -105,9 +105,9 @@ static void separate(answer *a)
 }
 
 /* Puts an event into the answer, unless it can't reach this socket. False: it has no room. */
-static bool put_event(plx_lp_merge *m, plx_event *e, answer *a)
+static bool put_event(plx_lp_merge *m, const plx_lp_topic *t, plx_event *e, answer *a)
 {
-    const plx_blob *text = m->encode(m->arg, e);
+    const plx_blob *text = m->encode(m->arg, t, e);
     if (text == NULL)
         return true;
     if (full(a, text->len))
@@ -122,7 +122,7 @@ static bool put_event(plx_lp_merge *m, plx_event *e, answer *a)
 static bool put_state(plx_lp_merge *m, plx_lp_topic *t, answer *a)
 {
     const plx_slice head = PLX_LIT("\"[null");
-    const plx_blob *text = m->encode(m->arg, t->state);
+    const plx_blob *text = m->encode(m->arg, t, t->state);
     if (text && full(a, text->len + t->join_ref.len))
         return false;
     if (text) {
@@ -172,7 +172,7 @@ static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
         return false;
     while (t->head < t->count && t->events[t->head]->position.offset <= limit) {
         plx_event *e = t->events[t->head];
-        if (!put_event(m, e, a))
+        if (!put_event(m, t, e, a))
             return false;
         t->delivered = e->position.offset;
         drop_event(t);

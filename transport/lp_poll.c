@@ -318,10 +318,10 @@ void plx_lp_poll_up(plx_longpoll *lp)
         try_again(PLX_CONTAINER(n, lp_poll, node));
 }
 
-static plx_blob *encode(void *arg, plx_event *e)
+static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
     lp_poll *p = arg;
-    plx_blob *text = plx_encode_event_quoted(p->cursor.vsn, false, e);
+    plx_blob *text = plx_encode_event_quoted(p->cursor.vsn, t->with_position, e);
     if (text == NULL)
         p->lp->skipped_binary++;
     return text;

@@ -93,7 +93,8 @@ static void hold(poll_topic *t, plx_event *e)
     lp_poll *p = t->poll;
     plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
     if (plx_slice_eq(e->from, sid) ||
-        (e->kind == PLX_KIND_PRESENCE && !plx_lp_presence_take(t, e)))
+        (e->kind == PLX_KIND_PRESENCE &&
+         (!plx_lp_presence_take(t, e) || e->position.offset <= t->diffs_after)))
         return;
     if (e->kind == PLX_KIND_BINARY) {
         p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
@@ -192,12 +193,15 @@ static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
 static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
 {
     poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
-    const poll_topic *before = topic_before(p, slot);
+    const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
+    const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
     if (before && before->merge.delivered > offset)
         offset = before->merge.delivered;
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
     t->merge.follows = before ? before->merge.slot : 0;
+    t->merge.with_position = channel && channel->has_history;
+    t->diffs_after = slot->diffs_after;
     t->poll = p;
     t->watch.ops = &feed_ops;
     memcpy(t->epoch, slot->start.epoch, sizeof t->epoch);

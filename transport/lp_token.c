@@ -92,7 +92,7 @@ int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c,
         put_varint(&raw, (uint64_t)m->slot << 2 | m->state);
         put_varint(&raw, m->offset);
         if (m->state != PLX_LP_STATE_NONE)
-            put_varint(&raw, m->state_at);
+            put_varint(&raw, m->state_at > m->offset ? m->state_at - m->offset : 0);
     }
     uint8_t tag[MAC_LEN];
     mac(secret, mount, plx_buf_slice(&raw), tag);
@@ -131,7 +131,12 @@ static int read_mark(plx_slice *rest, plx_lp_mark *m)
         return PLX_E_INVALID;
     m->slot = (uint32_t)(slot >> 2);
     m->state = (enum plx_lp_state)(slot & 3);
-    return m->state == PLX_LP_STATE_NONE ? 0 : take_varint(rest, &m->state_at);
+    if (m->state == PLX_LP_STATE_NONE)
+        return 0;
+    if (take_varint(rest, &m->state_at) || m->state_at > UINT64_MAX - m->offset)
+        return PLX_E_INVALID;
+    m->state_at += m->offset;
+    return 0;
 }
 
 static int read_marks(plx_slice rest, plx_lp_cursor *c)

@@ -6,7 +6,7 @@
  *     version 1 | vsn | session id (22) | queue cursor | (slot, offset [, state])... | MAC (16)
  *
  * numbers as LEB128 varints; the lowest two bits of `slot` say what became of the slot's
- * presence_state, and whether its place follows. A poll with a token says "I have everything up to
+ * presence_state, and whether its place follows (as far as it is newer than the offset). A poll with a token says "I have everything up to
  * here"; its answer carries the next token. A response that was lost is made
  * again from the token that the client still holds. Slots that are not listed stand
  * at their start. The MAC (HMAC-SHA256 cut to 16 bytes) covers the mount path too:
@@ -32,7 +32,7 @@ typedef struct plx_lp_mark {
     uint32_t slot;
     uint64_t offset;
     enum plx_lp_state state;
-    uint64_t state_at;
+    uint64_t state_at; /* not below offset once it was read from a token */
 } plx_lp_mark;
 
 typedef struct plx_lp_cursor {

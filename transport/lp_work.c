@@ -96,6 +96,8 @@ static void name_slot(plx_q_entry *q, const plx_membership *m)
     q->slot.number = m->slot;
     q->slot.topic = copy_slice(m->topic);
     q->slot.start = m->start;
+    q->slot.diffs_after = m->diffs_after;
+    q->slot.goes_back = m->goes_back;
 }
 
 /* The end of a membership: where its topic stands at the commit, unless a rejoin began at a known
@@ -233,7 +235,9 @@ static void end_unrouted(plx_lp_work *w, const plx_slot *slot)
     if (plx_encode(w->vsn, false, &out, &text, &binary) == 0) {
         plx_lp_out *o = new_out(w);
         o->q.kind = PLX_Q_END;
-        o->q.slot = (plx_slot){.number = slot->number, .start = slot->start};
+        o->q.slot = (plx_slot){
+            .number = slot->number, .start = slot->start, .diffs_after = slot->diffs_after};
+        o->q.slot.goes_back = slot->goes_back;
         o->q.slot.topic = copy_slice(slot->topic);
         o->q.text = copy_slice(plx_buf_slice(&text));
     }
@@ -256,12 +260,13 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
         .id = work->id,
         .params = work->params,
         .claims = work->claims,
+        .max_channels = PLX_LP_CHANNELS,
     };
     plx_socket *s = plx_socket_new(&init);
     s->entry = work->entry.id;
     for (size_t i = 0; i < work->slot_count; i++) {
         const plx_slot *slot = &work->slots[i];
-        if (!plx_socket_restore(s, slot->topic, &slot->start, slot->number, slot->state))
+        if (!plx_socket_restore(s, slot))
             end_unrouted(transport, slot);
     }
     return s;

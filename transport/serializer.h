@@ -45,6 +45,8 @@ enum plx_encoding {
     PLX_ENC_V2_BINARY,
     PLX_ENC_V1_QUOTED,
     PLX_ENC_V2_QUOTED,
+    PLX_ENC_V1_QUOTED_POSITION, /* the same with a position: sections may differ in history */
+    PLX_ENC_V2_QUOTED_POSITION,
     PLX_ENC_TRANSPORT
 };
 /* The bytes of a broadcast for this serializer, made once per event and kept there; borrowed.

@@ -225,7 +225,8 @@ plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_positi
 
 plx_blob *plx_encode_event_quoted(enum plx_vsn vsn, bool with_position, plx_event *e)
 {
-    plx_blob **slot = &e->encoded[vsn == PLX_V1 ? PLX_ENC_V1_QUOTED : PLX_ENC_V2_QUOTED];
+    enum plx_encoding first = with_position ? PLX_ENC_V1_QUOTED_POSITION : PLX_ENC_V1_QUOTED;
+    plx_blob **slot = &e->encoded[first + (vsn == PLX_V1 ? 0 : 1)];
     if (!*slot) {
         plx_buf text, quoted;
         bool binary;

@@ -166,6 +166,8 @@ static void flush(plx_ws_conn *c)
         return;
     }
     listen_for(c, wanted_events(c, rc == PLX_E_BUSY));
+    if (c->paused)
+        plx_ws_socket_relieve(c);
     if (rc == 0 && c->shut_due && !c->shut) {
         shutdown(c->io.fd, SHUT_WR);
         c->shut = true;
@@ -267,7 +269,7 @@ static void take_frames(plx_ws_conn *c, char *bytes, size_t len)
         if (event == PLX_WS_MORE)
             return;
         take_event(c, event, &frame);
-        if (c->state == PLX_WS_OPEN && plx_socket_busy(c->socket)) {
+        if (c->state == PLX_WS_OPEN && plx_ws_socket_busy(c)) {
             pause_reading(c, bytes, len);
             return;
         }

@@ -103,7 +103,7 @@ void plx_ws_deflate_negotiate(plx_slice offers, plx_ws_deflate *out, plx_buf *an
     while (next_part(&offers, ',', &offer)) {
         if (!acceptable(offer, &seen, &bits))
             continue;
-        *out = (plx_ws_deflate){.on = true, .window_bits = bits};
+        *out = (plx_ws_deflate){.on = true, .window_bits = (uint8_t)bits};
         plx_buf_str(answer, "permessage-deflate; server_no_context_takeover; "
                             "client_no_context_takeover");
         if (seen & SERVER_BITS)

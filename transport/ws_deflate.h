@@ -8,13 +8,14 @@
 #define PLX_TRANSPORT_WS_DEFLATE_H
 
 #include "base/buf.h"
+#include <stdint.h>
 
 /* What was agreed on. */
 typedef struct plx_ws_deflate {
     bool on;
     /* log2 of the largest distance that the client can look back, 8..15: a message that is longer
      * than that is sent uncompressed, which is always allowed (RFC 7692 6). */
-    unsigned window_bits;
+    uint8_t window_bits;
 } plx_ws_deflate;
 
 /* Reads the value of Sec-WebSocket-Extensions and takes the first acceptable offer of

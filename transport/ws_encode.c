@@ -11,10 +11,11 @@
 enum {
     SLOT_V1_TEXT = PLX_ENC_TRANSPORT,
     SLOT_V2_TEXT,
-    SLOT_V2_BINARY,
     SLOT_V1_DEFLATED,
     SLOT_V2_DEFLATED,
     SLOT_V2_TAIL, /* a text frame's payload behind the join_ref */
+    SLOT_POSITION, /* the same four with a position */
+    SLOT_V2_BINARY = SLOT_POSITION + 4,
     SLOTS
 };
 _Static_assert(SLOTS <= PLX_EVENT_ENCODINGS, "an event has room for all forms");
@@ -87,13 +88,18 @@ plx_blob *plx_ws_encode_out(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_de
     return finish(e, deflate, binary);
 }
 
+/* v1: SLOT_V1_TEXT or SLOT_V1_DEFLATED. */
+static unsigned text_slot(unsigned v1, enum plx_vsn vsn, bool with_position)
+{
+    return v1 + (vsn == PLX_V1 ? 0 : 1) + (with_position ? SLOT_POSITION - SLOT_V1_TEXT : 0);
+}
+
 /* The broadcast as it is, kept with the event. */
 static plx_blob *plain(plx_ws_encoder *e, enum plx_vsn vsn, bool with_position, plx_event *event)
 {
     bool binary = event->kind == PLX_KIND_BINARY;
-    plx_blob **slot = &event->encoded[binary          ? SLOT_V2_BINARY
-                                      : vsn == PLX_V1 ? SLOT_V1_TEXT
-                                                      : SLOT_V2_TEXT];
+    plx_blob **slot =
+        &event->encoded[binary ? SLOT_V2_BINARY : text_slot(SLOT_V1_TEXT, vsn, with_position)];
     if (binary && vsn != PLX_V2)
         return NULL;
     if (!*slot) {
@@ -127,7 +133,7 @@ plx_blob *plx_ws_encode_event(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_
     plx_slice payload = payload_of(frame);
     if (event->kind == PLX_KIND_BINARY || !plx_ws_deflate_wanted(deflate, payload.len))
         return frame;
-    plx_blob **slot = &event->encoded[vsn == PLX_V1 ? SLOT_V1_DEFLATED : SLOT_V2_DEFLATED];
+    plx_blob **slot = &event->encoded[text_slot(SLOT_V1_DEFLATED, vsn, with_position)];
     if (!*slot) /* where it does not pay, the plain frame stands there too: tried once */
         *slot = plx_ws_deflate_message(e->zip, payload, &packed) == 0
                     ? frame_of(PLX_WS_OP_TEXT, true, packed)

@@ -1,4 +1,4 @@
-/* Lanes of waiting messages. m->transport points to the membership's lane while it has one. */
+/* Lanes of waiting messages, one for each topic that has any. */
 #include "transport/ws_hold.h"
 #include "base/alloc.h"
 #include "base/error.h"
@@ -8,28 +8,25 @@
 typedef struct item {
     plx_list node; /* in lane->items */
     plx_blob *frame;
-    plx_membership *ends; /* that membership ends with it, or NULL */
-    bool opens, event;
+    plx_membership *m; /* whose it is; NULL: nobody's (any more) */
+    bool opens, ends, event;
+    uint64_t before; /* opens: events up to here still belong to the membership replaced */
     size_t barrier_count;
     plx_out_barrier barriers[];
 } item;
 
 typedef struct lane {
-    plx_list node;     /* in holds->lanes */
-    plx_membership *m; /* NULL: messages that belong to no membership */
+    plx_list node; /* in holds->lanes */
     plx_list items;
-    /* A join reply waits here: events are kept behind it, but for those that its predecessor still
-     * has to be given, up to this offset. */
-    bool opening;
-    uint64_t before;
-    size_t events; /* kept ones: later events stay behind them */
+    unsigned openers, events; /* how many items are join replies, and events behind them */
+    size_t topic_len;
+    char topic[];
 } lane;
 
 struct plx_ws_holds {
     const plx_ws_hold_ops *ops;
     void *arg;
     plx_list lanes;
-    lane *nobodys; /* the lane with m == NULL, if there is one */
     size_t count, bytes, max_bytes;
 };
 
@@ -50,30 +47,35 @@ size_t plx_ws_holds_count(const plx_ws_holds *h)
 
 /* ---- lanes ---- */
 
-static lane *lane_of(const plx_ws_holds *h, const plx_membership *m)
+static lane *lane_find(const plx_ws_holds *h, plx_slice topic)
 {
-    return m ? m->transport : h ? h->nobodys : NULL;
+    for (const plx_list *n = h->lanes.next; n != &h->lanes; n = n->next) {
+        lane *l = PLX_CONTAINER(n, lane, node);
+        if (plx_slice_eq(plx_slice_make(l->topic, l->topic_len), topic))
+            return l;
+    }
+    return NULL;
 }
 
-static lane *lane_make(plx_ws_holds *h, plx_membership *m)
+static lane *lane_make(plx_ws_holds *h, plx_slice topic)
 {
-    lane *l = lane_of(h, m);
+    lane *l = lane_find(h, topic);
     if (l)
         return l;
-    l = plx_alloc_zero(1, sizeof *l);
-    l->m = m;
+    l = plx_alloc(sizeof *l + topic.len);
+    *l = (lane){.topic_len = topic.len};
+    if (topic.len > 0)
+        memcpy(l->topic, topic.data, topic.len);
     plx_list_init(&l->items);
     plx_list_push(&h->lanes, &l->node);
-    if (m)
-        m->transport = l;
-    else
-        h->nobodys = l;
     return l;
 }
 
-static void item_free(plx_ws_holds *h, item *i)
+static void item_free(plx_ws_holds *h, lane *l, item *i)
 {
     plx_list_remove(&i->node);
+    l->openers -= i->opens;
+    l->events -= i->event;
     h->count--;
     h->bytes -= i->frame->len;
     plx_blob_unref(i->frame);
@@ -83,12 +85,8 @@ static void item_free(plx_ws_holds *h, item *i)
 static void lane_free(plx_ws_holds *h, lane *l)
 {
     while (!plx_list_empty(&l->items))
-        item_free(h, PLX_CONTAINER(l->items.next, item, node));
+        item_free(h, l, PLX_CONTAINER(l->items.next, item, node));
     plx_list_remove(&l->node);
-    if (l->m)
-        l->m->transport = NULL;
-    else
-        h->nobodys = NULL;
     free(l);
 }
 
@@ -109,35 +107,56 @@ static bool is_met(const plx_out_barrier *b)
     return !b->membership || !b->membership->watch.feed || b->membership->watch.after >= b->offset;
 }
 
-/* Its own topic's past can't hold back the reply that opens it, unless it takes the place of a
- * membership that still has to be given that past. */
-static bool counts(const plx_out *out, const plx_out_barrier *b)
+/* Who is given the events that a barrier's membership waits for: when that one was replaced, the
+ * one that was, or the newest of several. */
+static plx_membership *carrier(plx_membership *m)
 {
-    return !(out->opens && b->membership == out->membership && !out->membership->replaces);
+    plx_list *all = &m->socket->memberships;
+    for (plx_list *n = all->prev; !m->watch.feed && n != all; n = n->prev) {
+        plx_membership *other = PLX_CONTAINER(n, plx_membership, node);
+        if (other->watch.feed && plx_slice_eq(other->topic, m->topic))
+            return other;
+    }
+    return m;
 }
 
-bool plx_ws_hold_needed(const plx_ws_holds *h, const plx_membership *m, const plx_out *out)
+/* The reply that opens a membership in the place of another one follows the broadcasts that this
+ * socket still caused on that one; they are given to the new one, unless it goes back and so gives
+ * them behind its reply. Offset 0: no such barrier. */
+static plx_out_barrier past_of(const plx_out *out)
 {
-    if (m && m->transport)
-        return true; /* behind the others of its lane */
+    bool takes_over =
+        out->opens && out->membership && out->membership->replaces && !out->membership->goes_back;
+    return (plx_out_barrier){out->membership, takes_over ? out->membership->caused : 0};
+}
+
+/* A topic that is no string is none that anybody joined: nothing of it waits. */
+static bool has_lane(const plx_ws_holds *h, const plx_out *out)
+{
+    return h && h->count > 0 && out->topic.kind == PLX_TERM_STRING && lane_find(h, out->topic.text);
+}
+
+bool plx_ws_hold_needed(const plx_ws_holds *h, const plx_out *out)
+{
     for (size_t i = 0; i < out->barrier_count; i++) {
-        if (counts(out, &out->barriers[i]) && !is_met(&out->barriers[i]))
+        const plx_out_barrier b = {carrier(out->barriers[i].membership), out->barriers[i].offset};
+        if (!is_met(&b))
             return true;
     }
-    /* What belongs to nobody waits for nobody, unless it has to. */
-    return !m && out->barrier_count > 0 && h && h->nobodys;
+    const plx_out_barrier past = past_of(out);
+    if (past.offset > 0 && !is_met(&past))
+        return true;
+    return has_lane(h, out);
 }
 
 /* ---- keeping ---- */
 
 /* Adds an item before `next`, an item's node or the list itself. */
-static item *keep(plx_ws_holds *h, plx_list *next, plx_blob *frame, size_t barriers)
+static item *keep(plx_ws_holds *h, plx_list *next, plx_membership *m, plx_blob *frame,
+                  size_t barriers)
 {
     item *i = plx_alloc(sizeof *i + barriers * sizeof i->barriers[0]);
-    i->frame = plx_blob_ref(frame);
-    i->ends = NULL;
-    i->opens = i->event = false;
-    i->barrier_count = 0;
+    *i = (item){.frame = plx_blob_ref(frame), .m = m};
     plx_list_push(next, &i->node);
     h->count++;
     h->bytes += frame->len;
@@ -149,28 +168,29 @@ static bool is_full(const plx_ws_holds *h, size_t more)
     return h->count >= PLX_WS_HOLD_MAX || (h->count > 0 && h->bytes + more > h->max_bytes);
 }
 
-int plx_ws_hold_add(plx_ws_holds *h, plx_membership *m, const plx_out *out, plx_blob *frame)
+static void add_barrier(plx_ws_holds *h, item *i, plx_membership *m, uint64_t offset)
+{
+    const plx_out_barrier b = {m, offset};
+    i->barriers[i->barrier_count++] = b;
+    if (!is_met(&b))
+        h->ops->expect(h->arg, m, offset);
+}
+
+int plx_ws_hold_add(plx_ws_holds *h, const plx_out *out, plx_blob *frame)
 {
     if (is_full(h, frame->len))
         return PLX_E_BUSY;
-    lane *l = lane_make(h, m);
-    item *it = keep(h, &l->items, frame, out->barrier_count);
+    lane *l = lane_make(h, out->topic.text);
+    item *it = keep(h, &l->items, out->membership, frame, out->barrier_count + 1);
     it->opens = out->opens;
-    it->ends = out->ends ? out->membership : NULL;
-    if (out->opens) {
-        l->opening = true;
-        l->before = 0;
-    }
-    for (size_t i = 0; i < out->barrier_count; i++) {
-        const plx_out_barrier *b = &out->barriers[i];
-        if (!counts(out, b))
-            continue;
-        it->barriers[it->barrier_count++] = *b;
-        if (out->opens && b->membership == out->membership)
-            l->before = b->offset;
-        if (!is_met(b))
-            h->ops->expect(h->arg, b->membership, b->offset);
-    }
+    it->ends = out->ends;
+    l->openers += out->opens;
+    for (size_t i = 0; i < out->barrier_count; i++)
+        add_barrier(h, it, carrier(out->barriers[i].membership), out->barriers[i].offset);
+    const plx_out_barrier past = past_of(out);
+    if (past.offset > 0)
+        add_barrier(h, it, past.membership, past.offset);
+    it->before = past.offset;
     return 0;
 }
 
@@ -183,28 +203,45 @@ static bool waits_for(const item *i, const plx_membership *m, uint64_t offset)
     return false;
 }
 
+/* Where an event of m has its place among the messages that wait; NULL: before all of them. */
+static plx_list *place_of(lane *l, const plx_membership *m, uint64_t offset, bool *over)
+{
+    bool behind = false;
+    *over = false;
+    for (plx_list *n = l->items.next; n != &l->items; n = n->next) {
+        const item *i = PLX_CONTAINER(n, item, node);
+        if (waits_for(i, m, offset))
+            return behind ? n : NULL;
+        if (i->m != m)
+            continue;
+        behind = behind || (i->opens && offset > i->before) || i->event;
+        *over = *over || i->ends;
+    }
+    return behind ? &l->items : NULL;
+}
+
 int plx_ws_hold_event(plx_ws_holds *h, plx_membership *m, plx_blob *frame)
 {
-    lane *l = m->transport;
-    if (!l || (!l->opening && l->events == 0) || m->watch.after <= l->before)
+    bool over;
+    lane *l = h->count > 0 ? lane_find(h, m->topic) : NULL;
+    if (!l || (l->openers == 0 && l->events == 0))
         return 0;
+    plx_list *next = place_of(l, m, m->watch.after, &over);
+    if (!next)
+        return 0;
+    if (over)
+        return 1; /* nothing goes out after its end, and that waits already */
     if (is_full(h, frame->len))
         return PLX_E_BUSY;
-    /* Before the first message that waits for this very event. */
-    plx_list *next = l->items.next;
-    while (next != &l->items && !waits_for(PLX_CONTAINER(next, item, node), m, m->watch.after))
-        next = next->next;
-    keep(h, next, frame, 0)->event = true;
+    keep(h, next, m, frame, 0)->event = true;
     l->events++;
     return 1;
 }
 
 /* ---- letting out ---- */
 
-static bool may_go(const lane *l, const item *i)
+static bool may_go(const item *i)
 {
-    if (i->ends && i->ends != l->m && i->ends->transport)
-        return false; /* the replaced one has something to say yet */
     for (size_t k = 0; k < i->barrier_count; k++) {
         if (!is_met(&i->barriers[k]))
             return false;
@@ -218,22 +255,15 @@ static bool run_lane(plx_ws_holds *h, lane *l)
 {
     while (!plx_list_empty(&l->items)) {
         item *i = PLX_CONTAINER(l->items.next, item, node);
-        plx_membership *ends = i->ends;
-        if (!may_go(l, i))
+        plx_membership *ended = i->ends ? i->m : NULL;
+        if (!may_go(i))
             return true;
-        if (i->opens)
-            l->opening = false;
-        if (i->event)
-            l->events--;
         h->ops->send(h->arg, i->frame);
-        item_free(h, i);
-        if (!ends)
-            continue;
-        /* Nothing of it goes out after. */
-        if (ends == l->m || plx_list_empty(&l->items))
-            lane_free(h, l);
-        h->ops->ended(h->arg, ends);
-        return false;
+        item_free(h, l, i);
+        if (ended) {
+            h->ops->ended(h->arg, ended);
+            return false;
+        }
     }
     lane_free(h, l);
     return true;
@@ -257,13 +287,13 @@ static void rename_in(lane *l, const plx_membership *old, plx_membership *now)
             if (i->barriers[k].membership == old)
                 i->barriers[k].membership = now;
         }
+        if (!now && i->m == old)
+            i->m = NULL;
     }
 }
 
 void plx_ws_hold_rename(plx_ws_holds *h, plx_membership *old, plx_membership *now)
 {
-    if (!now && old->transport)
-        lane_free(h, old->transport);
     for (plx_list *n = h->lanes.next; n != &h->lanes; n = n->next)
         rename_in(PLX_CONTAINER(n, lane, node), old, now);
 }

@@ -59,12 +59,12 @@ typedef struct plx_ws_conn {
     ev_tstamp last; /* bytes came from the client */
     plx_ws_deflate deflate;
     uint8_t state, vsn;
-    bool in_id_map;
-    bool paused;   /* not reading: the core is busy */
-    bool relieved; /* it is not any more */
-    bool discard;  /* CLOSING: nothing that comes is looked at */
-    bool shut_due; /* CLOSING: end our side as soon as everything is written */
-    bool shut;     /* done */
+    bool in_id_map : 1;
+    bool paused : 1;   /* not reading: too much is under way */
+    bool relieved : 1; /* not any more */
+    bool discard : 1;  /* CLOSING: nothing that comes is looked at */
+    bool shut_due : 1; /* CLOSING: end our side as soon as everything is written */
+    bool shut : 1;     /* done */
 } plx_ws_conn;
 
 struct plx_ws_server {
@@ -129,6 +129,11 @@ void plx_ws_open_timeout(plx_ws_conn *c);
 /* ws_socket.c */
 void plx_ws_socket_open(plx_ws_conn *c, const plx_connected *connected,
                         const plx_channels *channels);
+/* Whether so much of what the client sent is under way, or waits for it to read, that no more
+ * should be read from it: asked after each message. */
+bool plx_ws_socket_busy(const plx_ws_conn *c);
+/* Marks a paused connection for reading again if that is over. */
+void plx_ws_socket_relieve(plx_ws_conn *c);
 /* Ends and frees it; not from inside a callback of the core. */
 void plx_ws_socket_close(plx_ws_conn *c);
 

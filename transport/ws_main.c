@@ -1,34 +1,26 @@
 /* pollux-ws: the WebSocket daemon.
  *
- * The parent reads the configuration, opens the channel backends (so that what is
- * wrong with them shows at start) and one listening socket for each worker, and
- * then only keeps the workers alive (base/workers). Each worker is one event loop
- * with its own connections to Redis.
+ * The parent checks what the operator wrote, opens one listening socket for each
+ * worker, and then only keeps the workers alive (base/workers). Each worker loads
+ * the configuration by itself, so that a planned restart brings a new one.
  */
-#include "base/alloc.h"
-#include "base/config.h"
 #include "base/error.h"
 #include "base/listen.h"
 #include "base/log.h"
 #include "base/workers.h"
-#include "store/presence.h"
-#include "transport/ws_server.h"
+#include "transport/ws_worker.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define DEFAULT_LISTEN   "127.0.0.1:4001"
+#define DEFAULT_LISTEN   "127.0.0.1:4100"
 #define DEFAULT_DRAIN_MS 5000
 #define MAX_DRAIN_MS     600000
-/* Beyond the spreading: the peers' part of closing, and then some. */
-#define DRAIN_PATIENCE_MS 5000
-/* Recent events per topic for watches that start a little behind; most start at the end. */
-#define RING_EVENTS 64
-#define RING_BYTES  65536
-#define LINGER_MS   2000
+#define GRACE_MS         10000 /* beyond the spreading of a drain; a worker needs less */
 
 typedef struct options {
     const char *config_file, *listen;
@@ -36,13 +28,11 @@ typedef struct options {
     uint64_t drain_ms;
 } options;
 
-typedef struct daemon {
+typedef struct service {
     options opt;
-    plx_config *config;
-    plx_channels *channels;
     plx_listen_addr addr;
     int fds[PLX_WORKERS_MAX];
-} daemon_state;
+} service;
 
 static void print_help(void)
 {
@@ -59,8 +49,8 @@ static void print_help(void)
          "  --version       prints the version\n"
          "  --help          prints this\n"
          "\n"
-         "SIGTERM closes every connection with 1012 and stops; SIGHUP replaces the workers\n"
-         "one after the other.");
+         "SIGTERM closes every connection with 1012 and stops. SIGHUP replaces the workers\n"
+         "one after the other, with the configuration as it is then.");
 }
 
 static int usage(const char *what, const char *value)
@@ -128,187 +118,76 @@ static int read_options(int argc, char **argv, options *o)
     return optind < argc ? usage("unexpected argument", argv[optind]) : -1;
 }
 
-/* ---- a worker ---- */
-
-typedef struct worker {
-    struct ev_loop *loop;
-    plx_ws_server *server;
-    uint64_t drain_ms;
-    ev_timer patience;
-    bool stopping;
-} worker;
-
-static void on_drained(void *arg)
-{
-    worker *w = arg;
-    ev_break(w->loop, EVBREAK_ALL);
-}
-
-static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
-{
-    (void)events;
-    worker *w = t->data;
-    plx_warning("%zu connections did not close in time", plx_ws_server_count(w->server));
-    ev_break(loop, EVBREAK_ALL);
-}
-
-static void on_sigterm(struct ev_loop *loop, ev_signal *sig, int events)
-{
-    (void)events;
-    worker *w = sig->data;
-    if (w->stopping)
-        return;
-    w->stopping = true;
-    plx_info("stopping: %zu connections are being closed", plx_ws_server_count(w->server));
-    ev_timer_init(&w->patience, on_patience, (ev_tstamp)(w->drain_ms + DRAIN_PATIENCE_MS) / 1000.,
-                  0.);
-    w->patience.data = w;
-    ev_timer_start(loop, &w->patience);
-    plx_ws_server_drain(w->server, w->drain_ms, on_drained, w);
-}
-
-/* How long a stopping worker tries to say goodbye to Redis; without it its lease runs out. */
-#define GOODBYE_S 2.
-
-static void on_goodbye(void *arg, int err)
-{
-    const worker *w = arg;
-    if (err != 0)
-        plx_warning("Redis was not told of this stop: %s", plx_strerror(err));
-    ev_break(w->loop, EVBREAK_ALL);
-}
-
-static void on_goodbye_late(struct ev_loop *loop, ev_timer *t, int events)
-{
-    (void)t;
-    (void)events;
-    ev_break(loop, EVBREAK_ALL);
-}
-
-/* What the sockets had tracked, and this worker's lease. */
-static void say_goodbye(worker *w, plx_store *store)
-{
-    ev_timer late;
-    ev_timer_init(&late, on_goodbye_late, GOODBYE_S, 0.);
-    ev_timer_start(w->loop, &late);
-    plx_owner_stop(store, on_goodbye, w);
-    ev_run(w->loop, 0);
-    ev_timer_stop(w->loop, &late);
-}
-
-static void report(const plx_ws_server *server)
-{
-    plx_ws_counters c;
-    plx_ws_server_counters(server, &c);
-    plx_info("served %llu connections: %llu opened, %llu refused, %llu bad requests; "
-             "%llu faults, %llu idle, %llu too slow, %llu messages skipped",
-             (unsigned long long)c.accepted, (unsigned long long)c.opened,
-             (unsigned long long)c.refused, (unsigned long long)c.bad_requests,
-             (unsigned long long)c.faults, (unsigned long long)c.idle, (unsigned long long)c.slow,
-             (unsigned long long)c.skipped);
-}
 
 static int run_worker(unsigned index, void *data)
 {
-    const daemon_state *d = data;
-    worker w = {.drain_ms = d->opt.drain_ms};
-    ev_signal sigterm;
-    const plx_store_options store_options = {.ring_events = RING_EVENTS,
-                                             .ring_bytes = RING_BYTES,
-                                             .linger_ms = LINGER_MS,
-                                             .listen = true};
-
-    for (unsigned i = 0; i < d->opt.workers; i++) {
+    const service *s = data;
+    for (unsigned i = 0; i < s->opt.workers; i++) {
         if (i != index)
-            close(d->fds[i]); /* the parent keeps it open */
+            close(s->fds[i]); /* the parent keeps it open */
     }
-    w.loop = ev_default_loop(EVFLAG_AUTO);
-    if (!w.loop) {
-        plx_err("no event loop");
-        return 1;
-    }
-    ev_signal_init(&sigterm, on_sigterm, SIGTERM);
-    sigterm.data = &w;
-    ev_signal_start(w.loop, &sigterm);
-    plx_store *store = plx_store_open(w.loop, d->config, &store_options);
-    w.server = plx_ws_server_new(store, d->config, d->channels);
-    plx_ws_server_listen(w.server, d->fds[index]);
-    plx_worker_ready();
-    ev_run(w.loop, 0);
-
-    report(w.server);
-    plx_ws_server_free(w.server);
-    ev_timer_stop(w.loop, &w.patience);
-    say_goodbye(&w, store);
-    plx_store_close(store);
-    ev_signal_stop(w.loop, &sigterm);
-    ev_loop_destroy(w.loop);
-    return 0;
+    /* It fails before it serves or not at all: trying again at once would not help. */
+    int rc = plx_ws_worker_serve(s->opt.config_file, s->fds[index], s->opt.drain_ms);
+    return rc == 0 ? 0 : PLX_WORKER_HOPELESS;
 }
 
-/* ---- the parent ---- */
-
-static int complain(plx_buf *problem)
+/* Each connection is a descriptor: all that we may have. */
+static void raise_limit(void)
 {
-    plx_slice text = plx_buf_slice(problem);
-    fprintf(stderr, "pollux-ws: %.*s%s", (int)text.len, text.data,
-            text.len > 0 && text.data[text.len - 1] == '\n' ? "" : "\n");
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        plx_warning("the limit of open files can't be raised: %s", strerror(errno));
+}
+
+static int complain(const plx_buf *problem)
+{
+    fprintf(stderr, "pollux-ws: %.*s\n", (int)problem->len, problem->data);
     return PLX_E_INVALID;
 }
 
-static int load(daemon_state *d, plx_buf *problem)
+static int open_all(service *s, plx_buf *problem)
 {
-    if (plx_listen_parse(d->opt.listen, &d->addr, problem) != 0)
+    if (plx_listen_parse(s->opt.listen, &s->addr, problem) != 0)
         return complain(problem);
-    if (plx_config_load(plx_config_path(d->opt.config_file), &d->config, problem) != 0)
-        return complain(problem);
-    if (problem->len > 0)
-        complain(problem); /* warnings */
-    plx_buf_clear(problem);
-    plx_log_init("pollux-ws", d->config->log_level);
-    if (plx_channels_open(d->config, &d->channels, problem) != 0)
-        return complain(problem);
-    if (plx_listen_open_many(&d->addr, PLX_LISTEN_MODE, d->opt.workers, d->fds, problem) != 0)
+    if (plx_ws_worker_check(s->opt.config_file) != 0)
+        return PLX_E_INVALID;
+    if (plx_listen_open_many(&s->addr, PLX_LISTEN_MODE, s->opt.workers, s->fds, problem) != 0)
         return complain(problem);
     return 0;
 }
 
-static void unload(daemon_state *d)
+static int run(service *s, plx_buf *name)
 {
-    if (d->channels)
-        plx_channels_close(d->channels, d->config->socket_count);
-    plx_config_free(d->config);
-}
-
-static int serve(daemon_state *d, plx_buf *name)
-{
-    const plx_workers workers = {.count = d->opt.workers,
-                                 .grace_ms = d->opt.drain_ms + 2 * DRAIN_PATIENCE_MS,
+    const plx_workers workers = {.count = s->opt.workers,
+                                 .grace_ms = s->opt.drain_ms + GRACE_MS,
                                  .run = run_worker,
-                                 .data = d};
-    plx_listen_name(d->fds[0], name);
-    plx_info("listening on %s with %u worker%s", plx_buf_cstr(name), d->opt.workers,
-             d->opt.workers > 1 ? "s" : "");
+                                 .data = s};
+    plx_listen_name(s->fds[0], name);
+    plx_info("listening on %s with %u worker%s", plx_buf_cstr(name), s->opt.workers,
+             s->opt.workers > 1 ? "s" : "");
     int rc = plx_workers_run(&workers);
-    for (unsigned i = 0; i < d->opt.workers; i++)
-        close(d->fds[i]);
-    plx_listen_cleanup(&d->addr);
+    for (unsigned i = 0; i < s->opt.workers; i++)
+        close(s->fds[i]);
+    plx_listen_cleanup(&s->addr);
     return rc;
 }
 
 int main(int argc, char **argv)
 {
-    static daemon_state d;
+    static service s;
     plx_buf text;
-    plx_buf_init(&text, 0);
-    int status = read_options(argc, argv, &d.opt);
+    int status = read_options(argc, argv, &s.opt);
     if (status >= 0)
         return status;
+    plx_buf_init(&text, 0);
     plx_log_init("pollux-ws", PLX_INFO);
-    int rc = load(&d, &text);
+    raise_limit();
+    int rc = open_all(&s, &text);
     if (rc == 0)
-        rc = serve(&d, &text);
-    unload(&d);
+        rc = run(&s, &text);
     plx_buf_fini(&text);
     return rc == 0 ? 0 : 1;
 }

@@ -71,7 +71,7 @@ static void give(plx_membership *m, plx_event *state)
     plx_blob *parts[2];
     plx_diffs_given(&m->diffs, state->position.offset);
     if (plx_ws_encode_pushed(&c->server->encoder, c->vsn, &c->deflate, plx_membership_join_ref(m),
-                             state, m->transport != NULL, parts))
+                             state, plx_ws_holds_count(c->holds) > 0, parts))
         plx_ws_socket_send(m, parts);
 }
 

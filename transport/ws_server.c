@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -109,7 +110,8 @@ static unsigned on_disconnect(plx_control *control, plx_slice id)
     unsigned closed = 0;
     plx_ws_conn *c;
     while ((c = plx_map_get(s->ids, id))) {
-        plx_ws_conn_close(c, PLX_WS_GOING_AWAY, true); /* takes it out */
+        plx_ws_conn_close(c, PLX_WS_GOING_AWAY, true);
+        assert(!c->in_id_map); /* only open ones are in it, and closing takes them out */
         closed++;
     }
     return closed;

@@ -7,6 +7,13 @@
 
 #include <stdio.h>
 
+/* What one client may have under way: calls and broadcasts without an answer, messages that wait,
+ * and broadcasts of its own that have not come back to it. Redis answers faster than the broadcasts
+ * themselves arrive, so a client that sends thousands of pushes in one go has to be read no faster
+ * than they come back, or it would be drowned in what it caused. */
+#define UNDER_WAY_MAX 128
+#define UNDER_WAY_LOW 64
+
 static plx_ws_conn *conn_of(const plx_socket *s)
 {
     return s->transport;
@@ -15,6 +22,40 @@ static plx_ws_conn *conn_of(const plx_socket *s)
 static plx_membership *membership_of(plx_feed_watch *w)
 {
     return PLX_CONTAINER(w, plx_membership, watch);
+}
+
+/* ---- back pressure ---- */
+
+static uint64_t under_way(const plx_ws_conn *c)
+{
+    const plx_list *all = &c->socket->memberships;
+    uint64_t n = c->socket->pending + plx_ws_holds_count(c->holds);
+    for (const plx_list *l = all->next; l != all; l = l->next) {
+        const plx_membership *m = PLX_CONTAINER(l, plx_membership, node);
+        if (m->watch.feed && m->caused > m->watch.after)
+            n += m->caused - m->watch.after;
+    }
+    return n;
+}
+
+bool plx_ws_socket_busy(const plx_ws_conn *c)
+{
+    return plx_socket_busy(c->socket) || c->out.bytes > c->server->config->queue_bytes / 2 ||
+           under_way(c) >= UNDER_WAY_MAX;
+}
+
+void plx_ws_socket_relieve(plx_ws_conn *c)
+{
+    if (!c->paused || c->relieved || plx_socket_busy(c->socket) ||
+        c->out.bytes > c->server->config->queue_bytes / 4 || under_way(c) > UNDER_WAY_LOW)
+        return;
+    c->relieved = true;
+    plx_ws_conn_attend(c);
+}
+
+static void relieved(plx_socket *s)
+{
+    plx_ws_socket_relieve(conn_of(s));
 }
 
 /* ---- waiting for barriers ---- */
@@ -50,11 +91,11 @@ static void too_much_held(plx_ws_conn *c)
     plx_ws_conn_kill(c);
 }
 
-static void hold(plx_ws_conn *c, plx_membership *m, const plx_out *out, plx_blob *frame)
+static void hold(plx_ws_conn *c, const plx_out *out, plx_blob *frame)
 {
     if (!c->holds)
         c->holds = plx_ws_holds_new(&hold_ops, c, c->server->config->queue_bytes);
-    if (plx_ws_hold_add(c->holds, m, out, frame) != 0)
+    if (plx_ws_hold_add(c->holds, out, frame) != 0)
         too_much_held(c);
     else if (out->ends)
         plx_membership_hold(out->membership);
@@ -64,18 +105,10 @@ void plx_ws_socket_release(plx_ws_conn *c)
 {
     if (plx_ws_holds_count(c->holds) > 0)
         plx_ws_hold_release(c->holds);
+    plx_ws_socket_relieve(c);
 }
 
 /* ---- what the core asks for ---- */
-
-/* Behind whose messages this one has to stay: see ws_hold.h. */
-static plx_membership *lane_of(plx_socket *s, const plx_out *out)
-{
-    plx_membership *m = out->membership, *live;
-    if (m && m->replaced && (live = plx_socket_find(s, m->topic)) && live->transport)
-        return live;
-    return m;
-}
 
 static void emit(plx_socket *s, const plx_out *out)
 {
@@ -85,13 +118,13 @@ static void emit(plx_socket *s, const plx_out *out)
     plx_blob *frame = plx_ws_encode_out(&c->server->encoder, c->vsn, &c->deflate, out);
     if (!frame)
         return;
-    plx_membership *m = lane_of(s, out);
-    if (plx_ws_hold_needed(c->holds, m, out)) {
-        hold(c, m, out, frame);
+    if (plx_ws_hold_needed(c->holds, out)) {
+        hold(c, out, frame);
     } else {
         plx_ws_conn_send(c, frame);
         if (out->ends && out->membership)
             plx_feed_watch_stop(&out->membership->watch);
+        plx_ws_socket_relieve(c);
     }
     plx_blob_unref(frame);
 }
@@ -102,14 +135,15 @@ static void open_membership(plx_socket *s, plx_membership *m)
 {
     plx_ws_conn *c = conn_of(s);
     plx_membership *old = m->replaces;
-    plx_position after = m->start;
     if (old && old->watch.feed) {
-        memcpy(after.epoch, old->watch.epoch, sizeof after.epoch);
-        after.offset = old->watch.after;
+        if (!m->goes_back) {
+            memcpy(m->start.epoch, old->watch.epoch, sizeof m->start.epoch);
+            m->start.offset = old->watch.after;
+        }
         plx_feed_watch_stop(&old->watch);
     }
     m->watch.ops = &feed_ops;
-    plx_feed_watch_start(s->store, &m->watch, m->topic, &after);
+    plx_feed_watch_start(s->store, &m->watch, m->topic, &m->start);
     if (old && c->holds) {
         plx_ws_hold_rename(c->holds, old, m);
         plx_ws_socket_release(c);
@@ -125,13 +159,6 @@ static void closed(plx_socket *s, plx_membership *m)
         plx_ws_hold_rename(c->holds, m, NULL);
 }
 
-static void relieved(plx_socket *s)
-{
-    plx_ws_conn *c = conn_of(s);
-    c->relieved = true;
-    plx_ws_conn_attend(c);
-}
-
 static void tracks(plx_socket *s, plx_membership *m)
 {
     (void)s;
@@ -145,6 +172,7 @@ static const plx_socket_ops socket_ops = {
     .emit = emit,
     .open = open_membership,
     .closed = closed,
+    .idle = relieved,
     .relieved = relieved,
 };
 
@@ -158,14 +186,14 @@ static void on_ready(plx_feed_watch *w)
 static bool is_for(plx_membership *m, plx_event *e)
 {
     if (e->kind == PLX_KIND_PRESENCE)
-        return plx_ws_presence_take(m, e);
+        return plx_ws_presence_take(m, e) && e->position.offset > m->diffs_after;
     return e->from.len == 0 || !plx_slice_eq(e->from, m->socket->session);
 }
 
 /* Sends a frame in the order of m's events. False: the connection is gone. */
 static bool deliver(plx_ws_conn *c, plx_membership *m, plx_blob *frame)
 {
-    int kept = m->transport ? plx_ws_hold_event(c->holds, m, frame) : 0;
+    int kept = c->holds ? plx_ws_hold_event(c->holds, m, frame) : 0;
     if (kept < 0)
         too_much_held(c);
     else if (kept == 0)

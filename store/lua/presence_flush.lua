@@ -2,7 +2,8 @@
 -- KEYS  the seven of presence.lua, meta, log
 -- ARGV  channel, base of the window, grace (ms), ttl (s), entries above which the topic is
 --       count-only (0: none), bytes above which it is so in any case, bytes of a state that may be
---       broadcast, bytes of a diff, new epoch, messages and bytes of the log, log ttl, meta ttl (s)
+--       broadcast, bytes of a diff, new epoch, messages and bytes of the log, log ttl, meta ttl (s),
+--       messages of history to keep
 -- Returns when the next flush is due (ms from now, -1: none is), events, changes published.
 
 local ITEMS, EVENTS = 1000, 4 -- of one call
@@ -11,7 +12,7 @@ local above, state_max = tonumber(ARGV[5]), tonumber(ARGV[6])
 local sync_max, diff_max = tonumber(ARGV[7]), tonumber(ARGV[8])
 local meta = KEYS[8]
 local to = {meta = meta, log = KEYS[9], channel = channel, fresh = ARGV[9], messages = ARGV[10],
-  bytes = ARGV[11], log_ttl = ARGV[12], meta_ttl = ARGV[13]}
+  bytes = ARGV[11], log_ttl = ARGV[12], meta_ttl = ARGV[13], history = ARGV[14]}
 local t = now()
 local w = window(t, base, grace_ms)
 

@@ -1,12 +1,12 @@
 -- One broadcast: number it, append it, send it to every worker.
 -- KEYS  meta, log, two hashes of producers (by parity of the hour) [, idempotency key]
--- ARGV  new epoch, kind, from, event, payload, channel, max messages, max bytes, log ttl (s),
---       meta ttl (s), producer, entry, index
+-- ARGV  new epoch, kind, from, event, payload, channel, messages to keep, max bytes, log ttl (s),
+--       meta ttl (s), producer, entry, index, messages of history to keep
 -- Returns epoch, offset, 1 when it is a repetition (and nothing was published).
 
 local meta, log = KEYS[1], KEYS[2]
 local kind, from, event, payload = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local epoch, off, bytes, base = load(meta)
+local epoch, off, bytes, base, hist = load(meta)
 
 if KEYS[5] then
   local first = redis.pcall('GET', KEYS[5])
@@ -35,8 +35,8 @@ end
 
 local offset
 epoch, offset = broadcast({meta = meta, log = log, channel = ARGV[6], fresh = ARGV[1],
-  messages = ARGV[7], bytes = ARGV[8], log_ttl = ARGV[9], meta_ttl = ARGV[10]},
-  kind, from, event, payload, epoch, off, bytes, base)
+  messages = ARGV[7], bytes = ARGV[8], log_ttl = ARGV[9], meta_ttl = ARGV[10],
+  history = ARGV[14]}, kind, from, event, payload, epoch, off, bytes, base, hist)
 
 if mine then
   local n = redis.pcall('HLEN', mine.key)

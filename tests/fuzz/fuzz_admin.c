@@ -98,14 +98,18 @@ static void fuzz_state(plx_slice state)
     static const plx_channels channels = {&section, entries};
     plx_socket_init init = {.ops = &ops, .channels = &channels};
     plx_socket *s = plx_socket_new(&init);
-    plx_position start = {.epoch = "e"};
-    plx_membership *a = plx_socket_restore(s, plx_slice_of("room:a"), &start, 1, state), *b;
+    plx_slot slot = {
+        .number = 1, .topic = plx_slice_of("room:a"), .start = {"e", 0}, .state = state};
+    plx_membership *a = plx_socket_restore(s, &slot), *b;
     plx_buf packed;
 
     plx_buf_init(&packed, 0);
     if (a) {
         plx_membership_pack(a, &packed);
-        b = plx_socket_restore(s, plx_slice_of("room:b"), &start, 2, plx_buf_slice(&packed));
+        slot.number = 2;
+        slot.topic = plx_slice_of("room:b");
+        slot.state = plx_buf_slice(&packed);
+        b = plx_socket_restore(s, &slot);
         must(b && plx_term_eq(a->join_ref, b->join_ref) && plx_term_eq(a->ref, b->ref));
         must(plx_slice_eq(a->assigns, b->assigns));
     }

@@ -49,6 +49,7 @@ static void slot(plx_slice in)
     plx_slot_pack(&packed, &one);
     must(plx_slot_unpack(plx_buf_slice(&packed), &two) == 0);
     must(plx_slice_eq(one.topic, two.topic) && one.start.offset == two.start.offset);
+    must(one.diffs_after == two.diffs_after);
     plx_buf_fini(&packed);
 }
 

@@ -1,45 +1,27 @@
 // A report, not a test: what stock phoenix.js loses while FastCGI workers are killed, behind lighttpd
 // and behind nginx. It does not repeat failed requests by itself; nginx does, when its upstream has
 // two `server` lines. Run: node tests/integration/stock.mjs [SECONDS]
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { page, versionOf } from '../lib/phoenix.mjs';
-import { freePort, startStack } from '../lib/stack.mjs';
+import { startStack } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
-import { request } from '../lib/http.mjs';
+import { letIn, nginx, snippet } from '../lib/webservers.mjs';
 
 const SECONDS = Number(process.argv[2] ?? 20);
 const CLIENTS = 6;
 const VERSIONS = ['phoenix-1.6', 'phoenix-1.7', 'phoenix-1.8'];
 
-/** nginx in front of the same FastCGI socket; `servers`: how often its upstream names it. */
+/** nginx with the ready-made snippet; `servers`: how often its upstream names the workers' socket. */
 async function startNginx(stack, servers) {
   const dir = path.join(stack.dir, `nginx${servers}`);
   fs.mkdirSync(dir);
-  const port = await freePort();
-  const { path: socket } = stack.address('fcgi');
-  const params = ['QUERY_STRING $query_string', 'REQUEST_METHOD $request_method', 'CONTENT_TYPE $content_type', 'CONTENT_LENGTH $content_length',
-    'SCRIPT_NAME $fastcgi_script_name', 'REQUEST_URI $request_uri', 'SERVER_PROTOCOL $server_protocol', 'GATEWAY_INTERFACE CGI/1.1', 'REMOTE_ADDR $remote_addr',
-    'SERVER_NAME $host', 'SERVER_PORT $server_port', 'HTTPS $https if_not_empty'].map((p) => `fastcgi_param ${p};`).join('\n');
-  fs.writeFileSync(path.join(dir, 'nginx.conf'), `
-daemon off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/error.log;
-events { worker_connections 512; }
-http {
-  access_log off;
-  ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((t) => `${t}_temp_path ${dir}/${t};`).join(' ')}
-  upstream pollux { ${`server unix:${socket} max_fails=0; `.repeat(servers)} keepalive 16; }
-  server {
-    listen 127.0.0.1:${port};
-    location / { fastcgi_pass pollux; fastcgi_keep_conn on; fastcgi_read_timeout 60s; fastcgi_next_upstream error timeout; ${params} }
-  }
-}`);
-  const child = spawn('/usr/sbin/nginx', ['-c', path.join(dir, 'nginx.conf'), '-p', dir], { stdio: 'ignore' });
-  await until('nginx', async () => (await request(`http://127.0.0.1:${port}/relay/longpoll?vsn=2.0.0`).catch(() => null))?.status === 200, 5000);
-  return { port, stop: () => new Promise((resolve) => {
-    child.once('exit', resolve);
-    child.kill('SIGTERM');
-  }) };
+  letIn(stack);
+  const where = { fcgi: stack.address('fcgi'), ws: stack.address('ws') };
+  const upstream = snippet('nginx/pollux-upstream.conf', where);
+  const lines = upstream.split('\n').filter((l) => l.includes('server unix:'));
+  const http = servers === lines.length ? upstream : upstream.replace(`${lines[0]}\n`, '');
+  return nginx(dir, { http, server: snippet('nginx/pollux.conf', where) });
 }
 
 async function measure(name, port, stack, topic) {
@@ -71,11 +53,12 @@ async function measure(name, port, stack, topic) {
     await sleep(50);
   }
   await sleep(4000);
+  for (const c of clients) c.reconnects = c.closes;
   for (const c of clients) c.p.close();
   const lost = clients.map((c) => n - new Set(c.got).size);
   const doubled = clients.map((c) => c.got.length - new Set(c.got).size);
   const sum = (f) => clients.reduce((a, c) => a + f(c), 0);
-  return { n, kills, lost, doubled, reconnects: sum((c) => c.closes), rejoins: sum((c) => c.joins - 1) };
+  return { n, kills, lost, doubled, reconnects: sum((c) => c.reconnects), rejoins: sum((c) => c.joins - 1) };
 }
 
 const stack = await startStack({ fcgi: 3, ws: 1 });

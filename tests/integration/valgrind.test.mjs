@@ -12,8 +12,7 @@ import { Redis, startFcgi, startWs } from '../lib/servers.mjs';
 import { API_KEY, bin, configText, SANITIZED, tempDir } from '../lib/stack.mjs';
 import { openWs } from '../lib/ws.mjs';
 
-const SKIP = SANITIZED && 'the sanitizers look for the same';
-const TIMEOUT = { timeout: 120000 };
+const OPTIONS = { timeout: 120000, skip: SANITIZED && 'the sanitizers look for the same' };
 const MS = 20000; // valgrind is slow
 const JSON_HEAD = { 'Content-Type': 'application/json' };
 const API_HEAD = { ...JSON_HEAD, 'X-Pollux-Key': API_KEY };
@@ -72,7 +71,7 @@ async function read(ws) {
   return JSON.parse(e.text);
 }
 
-describe('under valgrind', { skip: SKIP }, () => {
+describe('under valgrind', () => {
   before(async () => {
     dir = tempDir('valgrind');
     redis = await new Redis(dir, { durable: false }).start();
@@ -85,7 +84,7 @@ describe('under valgrind', { skip: SKIP }, () => {
     if (dir) fs.rmSync(dir, { recursive: true, force: true });
   });
 
-  test('pollux-fcgi serves long-poll clients and the API, and stops', TIMEOUT, async () => {
+  test('pollux-fcgi serves long-poll clients and the API, and stops', OPTIONS, async () => {
     const { program, where } = await startFcgi(dir, config, { under: valgrind('fcgi') });
     const parked = [];
     try {
@@ -136,7 +135,7 @@ describe('under valgrind', { skip: SKIP }, () => {
     }
   });
 
-  test('pollux-ws serves WebSockets, and stops', TIMEOUT, async () => {
+  test('pollux-ws serves WebSockets, and stops', OPTIONS, async () => {
     const { program, where } = await startWs(dir, config, { under: valgrind('ws') });
     const open = [];
     try {
@@ -178,7 +177,7 @@ describe('under valgrind', { skip: SKIP }, () => {
     }
   });
 
-  test('pollux-fcgi as a CGI program; pollux check, publish, disconnect', TIMEOUT, () => {
+  test('pollux-fcgi as a CGI program; pollux check, publish, disconnect', OPTIONS, () => {
     const run = (name, program, args, options = {}) => {
       const [command, ...words] = [...valgrind(name), bin(program), ...args];
       const r = spawnSync(command, words, { encoding: 'utf8', timeout: 60000, ...options });

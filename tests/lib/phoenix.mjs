@@ -30,8 +30,9 @@ export function page(name) {
     timers.push(setInterval(...args));
     return timers.at(-1);
   };
-  // eslint-disable-next-line no-new-func
-  new Function('module', 'exports', 'self', 'window', 'setInterval', fs.readFileSync(file, 'utf8'))(module, module.exports, window, window, setTimer);
+  const console = { log() {}, error() {}, warn() {} }; // it prints every answer that is no JSON
+  const globals = { module, exports: module.exports, self: window, window, setInterval: setTimer, console };
+  new Function(...Object.keys(globals), fs.readFileSync(file, 'utf8'))(...Object.values(globals));
   const sockets = [];
   const { Socket, LongPoll, Presence } = module.exports;
   return {

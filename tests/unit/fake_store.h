@@ -24,10 +24,16 @@ typedef struct fake_request {
     uint32_t index;
     plx_publish_cb *published;
     plx_position_cb *positioned;
+    plx_since_cb *judged; /* of plx_topic_since: answered "whole" when fake_whole says so */
+    plx_history_cb *read;
+    plx_position since;
+    bool has_since;
+    size_t limit;
     void *arg;
 } fake_request;
 
 static fake_request *fake_first, *fake_last;
+static bool fake_whole;
 static uint64_t fake_offset; /* of all topics: enough for tests */
 static plx_config fake_config = {.max_body_bytes = 1048576};
 static plx_store *const fake_store = (plx_store *)&fake_config;
@@ -74,6 +80,37 @@ void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *c
     assert(s == fake_store);
     r->is_position = true;
     r->positioned = cb;
+}
+
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *history, plx_since_cb *cb, void *arg);
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *history, plx_since_cb *cb, void *arg)
+{
+    fake_request *r = fake_ask(topic, arg);
+
+    assert(s == fake_store);
+    r->judged = cb;
+    r->since = *since;
+    r->history_size = history->size;
+}
+
+void __wrap_plx_topic_history(plx_store *s, plx_slice topic, const plx_position *since,
+                              size_t limit, const plx_history *history, plx_history_cb *cb,
+                              void *arg);
+void __wrap_plx_topic_history(plx_store *s, plx_slice topic, const plx_position *since,
+                              size_t limit, const plx_history *history, plx_history_cb *cb,
+                              void *arg)
+{
+    fake_request *r = fake_ask(topic, arg);
+
+    assert(s == fake_store);
+    r->read = cb;
+    r->has_since = since != NULL;
+    if (since)
+        r->since = *since;
+    r->limit = limit;
+    r->history_size = history->size;
 }
 
 const plx_config *__wrap_plx_store_config(const plx_store *s);
@@ -188,6 +225,10 @@ static void fake_answer(unsigned n, int err)
 
     if (r->is_position) {
         r->positioned(r->arg, err, err ? NULL : &p);
+    } else if (r->judged) {
+        r->judged(r->arg, err, err ? NULL : &p, !err && fake_whole);
+    } else if (r->read) {
+        r->read(r->arg, err, err ? NULL : &p, NULL, 0);
     } else {
         if (!err)
             p.offset = ++fake_offset;

@@ -294,7 +294,7 @@ void __wrap_plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_po
 
 /* ---- the record that commits change, and that work is given from ---- */
 
-#define SLOTS_MAX 600
+#define SLOTS_MAX 1000
 static plx_slot record[SLOTS_MAX]; /* topic and state owned */
 static size_t record_count;
 static plx_slot staged_set[SLOTS_MAX]; /* of the commit under way; owned */

@@ -222,6 +222,15 @@ static UNUSED void published(int err, uint64_t offset)
     ((plx_publish_cb *)c.cb)(c.arg, err, err ? NULL : &p, false);
 }
 
+/* It had been published before, at this offset. */
+static UNUSED void published_before(uint64_t offset)
+{
+    store_call c = take_call(CALL_PUBLISH);
+    plx_position p;
+    position_at(&p, offset);
+    ((plx_publish_cb *)c.cb)(c.arg, 0, &p, true);
+}
+
 static UNUSED void wake(const char *sid, uint64_t generation)
 {
     mailbox->wake(mailbox, plx_slice_of(sid_text(sid)), generation);

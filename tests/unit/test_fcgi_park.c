@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "tests/unit/fcgi_world.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/resource.h>
@@ -697,6 +699,64 @@ static void test_no_descriptors_left(void **state)
     conn_close(w, &c);
 }
 
+/* ---- who may connect ---- */
+
+static int tcp_listener(int family, struct sockaddr_in *addr)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = in6addr_any};
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof any;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 ||
+        (family == AF_INET ? bind(fd, (struct sockaddr *)&local, sizeof local)
+                           : bind(fd, (struct sockaddr *)&any, sizeof any)) != 0 ||
+        listen(fd, 10) != 0 || getsockname(fd, (struct sockaddr *)&any, &len) != 0)
+        return -1;
+    *addr = local;
+    addr->sin_port = any.sin6_port; /* at the same place in both */
+    return fd;
+}
+
+/* FCGI_WEB_SERVER_ADDRS as given: is a connection from 127.0.0.1 served? */
+static bool served_when_allowed(world *w, int family, const char *allowed)
+{
+    struct sockaddr_in addr;
+    struct conn c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    int listener = tcp_listener(family, &addr);
+
+    assert_true(listener >= 0);
+    setenv("FCGI_WEB_SERVER_ADDRS", allowed, 1);
+    w->options.listen_fd = listener;
+    world_start(w);
+    unsetenv("FCGI_WEB_SERVER_ADDRS");
+    plx_buf_init(&c.in, 0);
+    fc_answer_init(&c.answer);
+    assert_int_equal(connect(c.fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    ev_io_init(&c.io, on_client_io, c.fd, EV_READ);
+    c.io.data = &c;
+    ev_io_start(w->loop, &c.io);
+    ask(&c, false, "/echo", plx_slice_of(""));
+    run_until(w, c.eof);
+    bool served = answered(&c);
+    conn_close(w, &c);
+    plx_acceptor_free(w->acceptor);
+    w->acceptor = NULL;
+    close(listener);
+    return served;
+}
+
+static void test_web_server_addresses(void **state)
+{
+    world *w = *state;
+
+    assert_true(served_when_allowed(w, AF_INET, "10.0.0.1, 127.0.0.1"));
+    assert_false(served_when_allowed(w, AF_INET, "10.0.0.1,127.0.0.10"));
+    assert_true(served_when_allowed(w, AF_INET, ""));
+    assert_true(served_when_allowed(w, AF_INET6, "127.0.0.1"));
+    assert_false(served_when_allowed(w, AF_INET6, "127.0.0.2"));
+}
+
 /* ---- stopping ---- */
 
 static void on_emptied(void *arg)
@@ -814,6 +874,7 @@ int main(void)
         WITH(test_nonsense_closes_only_its_own_connection),
         WITH(test_multiplexing_beside_a_parked_request),
         WITH(test_no_descriptors_left),
+        WITH(test_web_server_addresses),
         WITH(test_drain),
         WITH(test_drain_gives_stalled_peers_a_second),
         WITH(test_free_tells_handlers),

@@ -14,9 +14,9 @@ static plx_lp_topic topics[4];
 static plx_buf out;
 
 /* An event's text is its payload; payloads beginning with '-' can't reach the socket. */
-static plx_blob *encode(void *arg, plx_event *e)
+static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
-    (void)arg;
+    (void)arg, (void)t;
     if (e->payload.len > 0 && e->payload.data[0] == '-')
         return NULL;
     if (!e->encoded[0])

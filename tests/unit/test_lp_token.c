@@ -26,7 +26,7 @@ static void round_trip(void **state)
     (void)state;
     plx_lp_mark marks[] = {{1, 0, PLX_LP_STATE_NONE, 0},
                            {2, 127, PLX_LP_STATE_DUE, 130},
-                           {3, 128, PLX_LP_STATE_SENT, 0},
+                           {3, 128, PLX_LP_STATE_SENT, 128},
                            {UINT32_MAX, UINT64_MAX, PLX_LP_STATE_SENT, UINT64_MAX}};
     plx_lp_cursor c = sample(marks, 4), got;
     plx_buf text;

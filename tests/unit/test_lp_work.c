@@ -205,6 +205,41 @@ static void a_reply_that_is_too_large_says_so(void **state)
     free(body);
 }
 
+/* With more, the token would grow longer than what is taken for one: the session would be lost. */
+static void a_session_joins_as_many_topics_as_fit_its_token(void **state)
+{
+    (void)state;
+    static char lines[PLX_LP_CHANNELS * 60];
+    size_t n = 0;
+    socket_config.max_channels = 100000;
+    for (unsigned i = 0; i <= PLX_LP_CHANNELS; i++)
+        n += (size_t)snprintf(lines + n, sizeof lines - n,
+                              "%c[null,\"%u\",\"room:%u\",\"phx_join\",{}]", i == 0 ? 'n' : '\n', i,
+                              i);
+    plx_work w = work_of("S1", 1, 1, PLX_ENTRY_POST, lines);
+    plx_lp_work_start(lp, &w);
+    socket_config.max_channels = 100;
+    for (unsigned i = 0; i < PLX_LP_CHANNELS; i++)
+        positioned(0, 1);
+    const char *got = plx_buf_cstr(&trace);
+    assert_non_null(strstr(got, "[open 800 room:799@1 "));
+    assert_non_null(strstr(got,
+                           "[[null,\"800\",\"room:800\",\"phx_reply\",{\"response\":"
+                           "{\"reason\":\"too many channels joined\"},\"status\":\"error\"}]]"));
+    ignore_trace();
+    plx_lp_mark marks[PLX_LP_CHANNELS];
+    plx_lp_cursor c = {
+        .vsn = PLX_V2, .q = UINT32_MAX, .marks = marks, .mark_count = PLX_LP_CHANNELS};
+    for (unsigned i = 0; i < PLX_LP_CHANNELS; i++)
+        marks[i] = (plx_lp_mark){.slot = UINT32_MAX, .offset = UINT32_MAX, .state = PLX_LP_STATE_SENT};
+    plx_buf token;
+    plx_buf_init(&token, 0);
+    memcpy(c.sid, sid_text("S1"), sizeof c.sid);
+    plx_lp_token_make(plx_slice_of(config.secret), plx_slice_of("/socket"), &c, &token);
+    assert_true(plx_lp_token_form(plx_buf_slice(&token)));
+    plx_buf_fini(&token);
+}
+
 /* ---- entries one after the other ---- */
 
 static void the_next_entry_is_worked_at_once(void **state)
@@ -254,6 +289,22 @@ static void a_repeated_entry_publishes_under_the_same_numbers(void **state)
     committed(0);
     expect("");
     assert_int_equal(plx_longpoll_parked(lp), 0);
+}
+
+/* Joined and pushed by one POST, whose worker died after the broadcast: the position that is read
+ * the second time lies behind it, and the client never saw its own message. */
+static void a_join_worked_again_begins_before_its_own_push(void **state)
+{
+    (void)state;
+    give("A", 2, 1, JOIN_A "\n" PUSH_A "\n" PUSH_A);
+    positioned(0, 12);
+    ignore_trace();
+    published_before(9);
+    published_before(11);
+    expect("commit S1 f2 e1 [open 1 room:a@8 " JOINED "] [after 1@9 " PUSHED "] "
+           "[after 1@11 " PUSHED "] set 1\n");
+    committed(0);
+    assert_int_equal(record[0].start.offset, 8);
 }
 
 static void an_outage_leaves_the_entry_to_whoever_comes(void **state)
@@ -645,9 +696,11 @@ int main(void)
         T(a_gap_of_a_slot_that_is_gone),
         T(a_topic_that_is_configured_no_more),
         T(a_reply_that_is_too_large_says_so),
+        T(a_session_joins_as_many_topics_as_fit_its_token),
         T(the_next_entry_is_worked_at_once),
         T(the_mount_is_configured_no_more),
         T(a_repeated_entry_publishes_under_the_same_numbers),
+        T(a_join_worked_again_begins_before_its_own_push),
         T(an_outage_leaves_the_entry_to_whoever_comes),
         T(an_outage_while_an_end_is_read),
         T(several_ends_of_which_one_fails),

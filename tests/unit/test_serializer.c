@@ -422,6 +422,17 @@ static void test_broadcast(void **state)
                  "{\"event\":\"msg\",\"payload\":1,\"ref\":\"e1:17\",\"topic\":\"room:a\"}");
     plx_event_unref(e);
 
+    /* Sections may differ about the same topic: each gets its own. */
+    e = event_of(PLX_KIND_JSON, "msg", "1");
+    b = plx_encode_event_quoted(PLX_V2, true, e);
+    assert_slice(plx_slice_make(b->data, b->len),
+                 "\"[null,\\\"e1:17\\\",\\\"room:a\\\",\\\"msg\\\",1]\"");
+    b = plx_encode_event_quoted(PLX_V2, false, e);
+    assert_slice(plx_slice_make(b->data, b->len), "\"[null,null,\\\"room:a\\\",\\\"msg\\\",1]\"");
+    assert_ptr_not_equal(plx_encode_event_quoted(PLX_V1, true, e),
+                         plx_encode_event_quoted(PLX_V1, false, e));
+    plx_event_unref(e);
+
     /* A presence diff takes an offset and carries no position. */
     e = event_of(PLX_KIND_PRESENCE, "presence_diff", "{}");
     b = plx_encode_event(PLX_V2, true, true, e);

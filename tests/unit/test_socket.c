@@ -548,7 +548,7 @@ static void test_producer(void **state)
 static void test_pack_and_restore(void **state)
 {
     plx_socket *s = harness_socket(), *t;
-    plx_position start = {.epoch = "e", .offset = 5};
+    plx_slot slot = {.number = 3, .topic = S("room:a"), .start = {"e", 5}, .diffs_after = 9};
     plx_membership *m;
     plx_buf packed;
 
@@ -560,10 +560,12 @@ static void test_pack_and_restore(void **state)
     assert_string_equal(plx_buf_cstr(&packed), "n0:j7:[\"r:1\"]a7:{\"a\":1}");
     finish(s);
     t = harness_socket();
-    m = plx_socket_restore(t, S("room:a"), &start, 3, plx_buf_slice(&packed));
+    slot.state = plx_buf_slice(&packed);
+    m = plx_socket_restore(t, &slot);
     assert_non_null(m);
     assert_int_equal(m->slot, 3);
     assert_int_equal(m->start.offset, 5);
+    assert_int_equal(m->diffs_after, 9);
     assert_int_equal(m->state, PLX_JOINED);
     assert_int_equal(t->membership_count, 1);
     assert_false(m->assigns_changed);
@@ -574,6 +576,13 @@ static void test_pack_and_restore(void **state)
            "reply <[\"r:1\"]> 3 room:a ok {}\nclose - - room:a ends\nclosed room:a\n");
     finish(t);
     plx_buf_fini(&packed);
+}
+
+static plx_membership *restore(plx_socket *s, const char *topic, plx_slice state)
+{
+    plx_slot slot = {.number = 1, .topic = S(topic), .start = {"e", 0}, .state = state};
+
+    return plx_socket_restore(s, &slot);
 }
 
 static void test_restore_damaged(void **state)
@@ -588,21 +597,20 @@ static void test_restore_damaged(void **state)
                                           "s99999999999999999999999:1",
                                           "s1:1s2:22a3:{}"};
     plx_socket *s = harness_socket();
-    plx_position start = {.epoch = "e"};
 
     (void)state;
-    assert_null(plx_socket_restore(s, S("nope"), &start, 1, S(whole)));
+    assert_null(restore(s, "nope", S(whole)));
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++)
-        assert_null(plx_socket_restore(s, S("room:a"), &start, 1, S(damaged[i])));
+        assert_null(restore(s, "room:a", S(damaged[i])));
     for (size_t n = 0; n < sizeof whole - 1; n++) {
         char *cut = plx_alloc(n); /* so that a read past its end is seen */
         plx_membership *m;
         memcpy(cut, whole, n);
-        m = plx_socket_restore(s, S("room:a"), &start, 1, plx_slice_make(cut, n));
+        m = restore(s, "room:a", plx_slice_make(cut, n));
         assert_int_equal(m != NULL, n == 9); /* exactly without the assigns */
         free(cut);
     }
-    assert_non_null(plx_socket_restore(s, S("room:b"), &start, 1, S(whole)));
+    assert_non_null(restore(s, "room:b", S(whole)));
     finish(s);
 }
 

@@ -451,7 +451,11 @@ static void test_packing(void **state)
     (void)state;
     plx_barrier barriers[] = {{1, 5}, {UINT32_MAX, UINT64_MAX}}, out[64];
     plx_q_entry q = {.kind = PLX_Q_END,
-                     .slot = {.number = 300, .topic = PLX_LIT("room:a"), .start = {"Ep", 1000}},
+                     .slot = {.number = 300,
+                              .topic = PLX_LIT("room:a"),
+                              .start = {"Ep", 1000},
+                              .diffs_after = 1 << 20,
+                              .goes_back = true},
                      .end = UINT64_MAX,
                      .barriers = barriers,
                      .barrier_count = 2,
@@ -466,6 +470,7 @@ static void test_packing(void **state)
     assert_slice(back.slot.topic, "room:a");
     assert_slice(back.text, "text");
     assert_string_equal(back.slot.start.epoch, "Ep");
+    assert_true(back.slot.diffs_after == 1 << 20 && back.slot.goes_back);
     for (size_t len = 0; len < packed.len; len++) {
         char *exact = malloc(len > 0 ? len : 1); /* so that the sanitizer sees the end */
         memcpy(exact, packed.data, len);

@@ -14,6 +14,7 @@
 
 static char sent[256];
 static plx_ws_holds *h;
+static plx_socket sock;
 
 static void on_send(void *arg, plx_blob *frame)
 {
@@ -41,9 +42,12 @@ static void on_expect(void *arg, plx_membership *m, uint64_t offset)
 static const plx_ws_hold_ops ops = {on_send, on_expect, on_ended};
 
 /* A membership whose deliveries stand at `after`. Nobody looks into its feed here. */
-static void make(plx_membership *m, uint64_t after)
+static void make(plx_membership *m, const char *topic, uint64_t after)
 {
     memset(m, 0, sizeof *m);
+    m->topic = plx_slice_of(topic);
+    m->socket = &sock;
+    plx_list_push(&sock.memberships, &m->node);
     m->watch.feed = (plx_feed *)m;
     m->watch.after = after;
 }
@@ -53,6 +57,7 @@ static int setup(void **state)
     (void)state;
     sent[0] = '\0';
     expected = 0;
+    plx_list_init(&sock.memberships);
     h = plx_ws_holds_new(&ops, NULL, 100);
     return 0;
 }
@@ -67,27 +72,28 @@ static int teardown(void **state)
 enum { OPENS = 1, ENDS = 2 };
 
 /* What the transport does with a message of m that must follow `of`'s event `offset`. */
-static void emit_in(plx_membership *lane, plx_membership *m, const char *text, plx_membership *of,
-                    uint64_t offset, int flags)
+static plx_out out_of(plx_membership *m, const plx_out_barrier *barrier, int flags)
 {
-    const plx_out_barrier barrier = {of, offset};
-    const plx_out out = {.membership = m,
-                         .barriers = &barrier,
-                         .barrier_count = of ? 1 : 0,
-                         .opens = flags & OPENS,
-                         .ends = flags & ENDS};
-    plx_blob *frame = plx_blob_new(plx_slice_of(text));
-    if (plx_ws_hold_needed(h, lane, &out))
-        assert_int_equal(plx_ws_hold_add(h, lane, &out, frame), 0);
-    else
-        on_send(NULL, frame);
-    plx_blob_unref(frame);
+    plx_out out = {.membership = m,
+                   .barriers = barrier,
+                   .barrier_count = barrier->membership ? 1 : 0,
+                   .opens = flags & OPENS,
+                   .ends = flags & ENDS};
+    out.topic = (plx_term){PLX_TERM_STRING, m ? m->topic : plx_slice_of("phoenix")};
+    return out;
 }
 
 static void emit_after(plx_membership *m, const char *text, plx_membership *of, uint64_t offset,
                        int flags)
 {
-    emit_in(m, m, text, of, offset, flags);
+    const plx_out_barrier barrier = {of, offset};
+    const plx_out out = out_of(m, &barrier, flags);
+    plx_blob *frame = plx_blob_new(plx_slice_of(text));
+    if (plx_ws_hold_needed(h, &out))
+        assert_int_equal(plx_ws_hold_add(h, &out, frame), 0);
+    else
+        on_send(NULL, frame);
+    plx_blob_unref(frame);
 }
 
 static void emit(plx_membership *m, const char *text)
@@ -110,8 +116,8 @@ static void test_reply_after_its_broadcasts(void **state)
 {
     (void)state;
     plx_membership a, b;
-    make(&a, 5);
-    make(&b, 0);
+    make(&a, "a", 5);
+    make(&b, "b", 0);
     emit_after(&a, "r", &a, 7, 0);
     assert_int_equal(expected, 7);
     emit(&a, "s"); /* stays behind */
@@ -123,7 +129,6 @@ static void test_reply_after_its_broadcasts(void **state)
     event(&a, "8");
     assert_string_equal(sent, "th6x7rs8");
     assert_int_equal(plx_ws_holds_count(h), 0);
-    assert_null(a.transport);
     emit_after(&a, "n", &a, 8, 0); /* met already */
     assert_string_equal(sent, "th6x7rs8n");
 }
@@ -132,25 +137,24 @@ static void test_barrier_of_another_topic(void **state)
 {
     (void)state;
     plx_membership a, b;
-    make(&a, 0);
-    make(&b, 0);
+    make(&a, "a", 0);
+    make(&b, "b", 0);
     emit_after(&a, "r", &b, 2, 0);
     event(&a, "1"); /* events never wait */
     event(&b, "x");
     emit_after(NULL, "n", &b, 3, 0);
-    emit(NULL, "h");
-    emit_after(NULL, "o", &b, 1, 0); /* met, but behind the other of nobody's */
+    emit_after(NULL, "o", &b, 1, 0); /* met, but of the same topic */
     event(&b, "y");
     event(&b, "z");
-    assert_string_equal(sent, "1xhyrzno");
+    assert_string_equal(sent, "1xyrzno");
 }
 
 static void test_end_comes_last(void **state)
 {
     (void)state;
     plx_membership a, b;
-    make(&a, 0);
-    make(&b, 0);
+    make(&a, "a", 0);
+    make(&b, "b", 0);
     emit_after(&a, "L", &a, 2, 0);
     emit_after(&a, "C", &a, 2, ENDS);
     emit_after(&b, "r", &a, 9, 0); /* its barrier goes with a */
@@ -164,7 +168,7 @@ static void test_lost_watch_counts_as_met(void **state)
 {
     (void)state;
     plx_membership a;
-    make(&a, 0);
+    make(&a, "a", 0);
     emit_after(&a, "r", &a, 3, 0);
     emit_after(&a, "E", NULL, 0, ENDS);
     a.watch.feed = NULL;
@@ -172,37 +176,59 @@ static void test_lost_watch_counts_as_met(void **state)
     assert_string_equal(sent, "rE!");
 }
 
-/* A join reply ignores its own topic's past, ... */
-static void test_open_ignores_its_past(void **state)
-{
-    (void)state;
-    plx_membership a;
-    make(&a, 3);
-    emit_after(&a, "J", &a, 5, OPENS);
-    event(&a, "4");
-    assert_string_equal(sent, "J4");
-}
-
-/* ... but for what the membership that it replaces is still to be given. */
+/* A join reply that takes another one's place follows what that one is still to be given. */
 static void test_rejoin(void **state)
 {
     (void)state;
     plx_membership old, now;
-    make(&old, 3);
+    make(&old, "a", 3);
     emit_after(&old, "r", &old, 4, 0);
-    make(&now, 3);
+    make(&now, "a", 3);
     now.replaces = &old;
+    now.caused = 5;
     old.watch.feed = NULL;
     plx_ws_hold_rename(h, &old, &now);
-    emit_after(&now, "J", &now, 5, OPENS);
-    emit_in(&now, &old, "C", NULL, 0, ENDS); /* follows the reply */
+    emit_after(&now, "J", NULL, 0, OPENS);
+    emit_after(&old, "C", NULL, 0, ENDS); /* follows the reply */
     emit(&now, "p");
     event(&now, "4");
     assert_string_equal(sent, "4r");
     event(&now, "5");
     event(&now, "6");
     assert_string_equal(sent, "4r5JC!p6");
-    assert_null(now.transport);
+    assert_int_equal(plx_ws_holds_count(h), 0);
+}
+
+/* The reply to a push made on a membership that was replaced meanwhile. */
+static void test_barrier_of_a_replaced_one(void **state)
+{
+    (void)state;
+    plx_membership old, now;
+    make(&old, "a", 3);
+    make(&now, "a", 3);
+    old.watch.feed = NULL;
+    emit_after(&old, "r", &old, 4, 0);
+    assert_string_equal(sent, "");
+    event(&now, "4");
+    assert_string_equal(sent, "4r");
+}
+
+/* What an earlier message waits for is not kept behind a later join reply. */
+static void test_event_that_is_waited_for_before(void **state)
+{
+    (void)state;
+    plx_membership old, now, b;
+    make(&old, "a", 0);
+    make(&b, "b", 0);
+    make(&now, "a", 0);
+    old.watch.feed = NULL;
+    emit_after(&old, "r", &old, 1, 0);
+    emit_after(&now, "J", &b, 1, OPENS);
+    event(&now, "1");
+    event(&now, "2");
+    assert_string_equal(sent, "1r");
+    event(&b, "x");
+    assert_string_equal(sent, "1rxJ2");
 }
 
 /* The replaced membership has something to say that waits for longer than the new one's reply. */
@@ -210,20 +236,22 @@ static void test_rejoin_while_the_old_one_waits(void **state)
 {
     (void)state;
     plx_membership old, now, b;
-    make(&old, 0);
-    make(&b, 0);
+    make(&old, "a", 0);
+    make(&b, "b", 0);
     emit_after(&old, "r", &b, 1, 0);
-    make(&now, 0);
+    make(&now, "a", 0);
     now.replaces = &old;
+    now.caused = 1;
     old.watch.feed = NULL;
     plx_ws_hold_rename(h, &old, &now);
-    emit_after(&now, "J", &now, 1, OPENS);
-    emit_in(&now, &old, "C", NULL, 0, ENDS);
+    emit_after(&now, "J", NULL, 0, OPENS);
+    emit_after(&old, "C", NULL, 0, ENDS);
     event(&now, "1");
-    assert_string_equal(sent, "1J");
     event(&now, "2");
+    assert_string_equal(sent, "1");
     event(&b, "x");
-    assert_string_equal(sent, "1J2xrC!");
+    event(&now, "3");
+    assert_string_equal(sent, "1xrJC!23");
     assert_int_equal(plx_ws_holds_count(h), 0);
 }
 
@@ -232,8 +260,8 @@ static void test_events_behind_their_join_reply(void **state)
 {
     (void)state;
     plx_membership a, b;
-    make(&a, 0);
-    make(&b, 0);
+    make(&a, "a", 0);
+    make(&b, "b", 0);
     emit_after(&a, "J", &b, 1, OPENS);
     emit_after(&a, "p", &b, 2, 0);
     emit_after(&a, "q", &a, 2, 0); /* the reply to a push made without waiting for the join's */
@@ -249,25 +277,62 @@ static void test_events_behind_their_join_reply(void **state)
     assert_string_equal(sent, "xJyp12q34");
     event(&a, "5");
     assert_string_equal(sent, "xJyp12q345");
-    assert_null(a.transport);
 }
 
 static void test_bounds(void **state)
 {
     (void)state;
     plx_membership a;
-    make(&a, 0);
+    make(&a, "a", 0);
     const plx_out_barrier barrier = {&a, 1};
-    const plx_out out = {.membership = &a, .barriers = &barrier, .barrier_count = 1};
+    const plx_out out = out_of(&a, &barrier, 0);
     plx_blob *big = plx_blob_new(plx_slice_make(sent, 90)), *small = plx_blob_new(plx_slice_of(""));
-    assert_int_equal(plx_ws_hold_add(h, &a, &out, big), 0);
-    assert_int_equal(plx_ws_hold_add(h, &a, &out, big), PLX_E_BUSY);
+    assert_int_equal(plx_ws_hold_add(h, &out, big), 0);
+    assert_int_equal(plx_ws_hold_add(h, &out, big), PLX_E_BUSY);
     for (int i = 1; i < PLX_WS_HOLD_MAX; i++)
-        assert_int_equal(plx_ws_hold_add(h, &a, &out, small), 0);
-    assert_int_equal(plx_ws_hold_add(h, &a, &out, small), PLX_E_BUSY);
+        assert_int_equal(plx_ws_hold_add(h, &out, small), 0);
+    assert_int_equal(plx_ws_hold_add(h, &out, small), PLX_E_BUSY);
     assert_int_equal(plx_ws_holds_count(h), PLX_WS_HOLD_MAX);
     plx_blob_unref(big);
     plx_blob_unref(small);
+}
+
+/* Left and joined again while the leave's reply waits: the new one's reply and events come after.
+ */
+static void test_leave_and_join_again(void **state)
+{
+    (void)state;
+    plx_membership old, now;
+    make(&old, "a", 0);
+    emit_after(&old, "r", &old, 1, 0);
+    emit_after(&old, "L", &old, 1, 0);
+    emit_after(&old, "C", &old, 1, ENDS);
+    make(&now, "a", 1);
+    emit_after(&now, "J", NULL, 0, OPENS);
+    emit_after(&now, "p", &now, 2, 0);
+    event(&now, "2");
+    event(&now, "3");
+    assert_string_equal(sent, "");
+    event(&old, "1");
+    event(&now, "4");
+    assert_string_equal(sent, "1rLC!J2p34");
+    assert_int_equal(plx_ws_holds_count(h), 0);
+}
+
+/* The end of a membership whose join reply still waits; what comes after it is nobody's. */
+static void test_over_before_it_began(void **state)
+{
+    (void)state;
+    plx_membership a, b;
+    make(&a, "a", 0);
+    make(&b, "b", 0);
+    emit_after(&a, "J", &b, 1, OPENS);
+    emit_after(&a, "C", &a, 1, ENDS);
+    event(&a, "1");
+    event(&a, "2");
+    event(&b, "x");
+    assert_string_equal(sent, "xJ1C!");
+    assert_int_equal(plx_ws_holds_count(h), 0);
 }
 
 /* The socket is closed while something waits. */
@@ -275,14 +340,16 @@ static void test_forget(void **state)
 {
     (void)state;
     plx_membership a, b;
-    make(&a, 0);
-    make(&b, 0);
+    make(&a, "a", 0);
+    make(&b, "b", 0);
     emit_after(&a, "r", &b, 1, 0);
     emit_after(&b, "s", &a, 1, 0);
     plx_ws_hold_rename(h, &a, NULL);
-    assert_null(a.transport);
     plx_ws_hold_release(h);
     assert_string_equal(sent, "s");
+    plx_ws_hold_rename(h, &b, NULL);
+    plx_ws_hold_release(h);
+    assert_string_equal(sent, "sr");
     emit_after(&b, "t", &b, 5, 0); /* left for teardown to free */
 }
 
@@ -351,10 +418,13 @@ int main(void)
         HELD(test_barrier_of_another_topic),
         HELD(test_end_comes_last),
         HELD(test_lost_watch_counts_as_met),
-        HELD(test_open_ignores_its_past),
         HELD(test_rejoin),
+        HELD(test_barrier_of_a_replaced_one),
+        HELD(test_event_that_is_waited_for_before),
         HELD(test_rejoin_while_the_old_one_waits),
         HELD(test_events_behind_their_join_reply),
+        HELD(test_leave_and_join_again),
+        HELD(test_over_before_it_began),
         HELD(test_bounds),
         HELD(test_forget),
         cmocka_unit_test(test_out_queue),
