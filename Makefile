@@ -97,7 +97,7 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
-FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_store_config plx_store_up plx_store_worker \
+FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
            ev_timer_start
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \

@@ -64,7 +64,9 @@ typedef struct plx_channel_config {
     bool has_history;
     uint64_t history_size;  /* messages that `since` and /history reach back over */
     uint64_t history_ttl_s; /* and seconds of silence after which they are gone */
-    unsigned line;          /* in the file, for messages */
+    bool has_latest;        /* not beside history */
+    uint64_t latest_ttl_s;
+    unsigned line; /* in the file, for messages */
 } plx_channel_config;
 
 /* socket "PATH" { ... } */

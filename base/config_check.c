@@ -173,6 +173,10 @@ static void check_socket(const plx_config *c, const plx_socket_config *s,
         check_rules(s, ch, notes, p);
         if (ch->has_presence)
             check_presence(ch, notes, p);
+        if (ch->has_history && ch->has_latest)
+            plx_problem_add(p, plx_config_line(notes, &ch->has_latest, ch->line),
+                            "'latest' beside 'history' (expected one of them: what is kept are the "
+                            "last messages, or the last one of each event)");
     }
 }
 

@@ -84,6 +84,18 @@ static const plx_config_section history_section = {
     .present = at(has_history),
 };
 
+static const plx_config_field latest_fields[] = {
+    NUMBER("ttl_s", U64, latest_ttl_s, 3600, 1, YEAR_S),
+    END,
+};
+static const plx_config_section latest_section = {
+    .name = "latest",
+    .fields = latest_fields,
+    .subs = no_subs,
+    .place = at(has_latest),
+    .present = at(has_latest),
+};
+
 static const plx_config_field channel_fields[] = {
     STRING("backend", backend, "relay", plx_judge_backend),
     STRING("path", path, NULL, plx_judge_module_path),
@@ -102,7 +114,8 @@ static const plx_config_field channel_fields[] = {
     LATER("events"),
     END,
 };
-static const plx_config_section *const channel_subs[] = {&presence_section, &history_section, NULL};
+static const plx_config_section *const channel_subs[] = {&presence_section, &history_section,
+                                                         &latest_section, NULL};
 static const plx_config_section channel_section = {
     .name = "channel",
     .fields = channel_fields,

@@ -146,6 +146,7 @@ static unsigned read_names(const plx_config *config, const plx_json_value *value
     out->p.topic = plx_buf_slice(&out->topic);
     out->p.event = plx_buf_slice(&out->event);
     out->p.key = plx_buf_slice(&out->key);
+    out->p.latest_ttl_s = plx_route_latest(config, out->p.topic);
     if (plx_route_history(config, out->p.topic, &out->p.history_size, &out->p.history_ttl_s))
         return 0;
     return say_unknown(out->p.topic, error);

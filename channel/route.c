@@ -51,6 +51,17 @@ bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size
     return found;
 }
 
+uint64_t plx_route_latest(const plx_config *config, plx_slice topic)
+{
+    uint64_t ttl_s = 0;
+    for (size_t i = 0; i < config->socket_count; i++) {
+        const plx_channel_config *c = plx_route_channel(&config->sockets[i], topic);
+        if (c && c->has_latest && c->latest_ttl_s > ttl_s)
+            ttl_s = c->latest_ttl_s;
+    }
+    return ttl_s;
+}
+
 /* Takes the next part off a path, skipping any number of slashes; false at its end. */
 static bool next_part(plx_slice *rest, plx_slice *part)
 {

@@ -20,6 +20,10 @@ bool plx_route_pattern_matches(const char *pattern, plx_slice topic);
  * *size 0: none of them gives it history. Returns false when none routes the topic. */
 bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size, uint64_t *ttl_s);
 
+/* For how many seconds the last message of each event of the topic is kept: the longest that any
+ * section wants; 0: none does. */
+uint64_t plx_route_latest(const plx_config *config, plx_slice topic);
+
 enum plx_route_transport { PLX_ROUTE_WEBSOCKET, PLX_ROUTE_LONGPOLL };
 
 typedef struct plx_route {

@@ -77,7 +77,7 @@ struct plx_membership {
     bool held;      /* plx_membership_hold */
     bool gone;      /* ops->closed was called, or never will be */
     bool replaced;  /* its deliveries have gone over to a newer membership */
-    bool goes_back; /* it begins where its client said, not where the topic stood */
+    bool goes_back; /* it begins at start, whatever the one that it replaces was given */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */

@@ -97,7 +97,7 @@ static void begin_at(plx_call *call, const plx_position *position, bool whole)
 
     m->start = whole ? call->since.position : *position;
     m->diffs_after = position->offset;
-    m->goes_back = whole && m->start.offset < position->offset;
+    m->goes_back = (whole && m->start.offset < position->offset) || m->entry->config->has_latest;
     call->recovered = whole;
     m->state = PLX_OPENING;
     m->opened = true;
@@ -131,6 +131,25 @@ static void positioned(void *arg, int err, const plx_position *position)
     judged(arg, err, position, false);
 }
 
+/* The last messages are the state at the position: they follow the reply, and what comes after them
+ * follows from there. */
+static void latest(void *arg, int err, const plx_position *position, plx_event *const *events,
+                   size_t count)
+{
+    plx_call *call = arg;
+
+    for (size_t i = 0; err == 0 && call->lane && i < count; i++) {
+        enum plx_payload_kind kind =
+            events[i]->kind == PLX_KIND_BINARY ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON;
+        plx_note note = {.kind = PLX_OUT_PUSH,
+                         .of = call->m,
+                         .event = events[i]->event,
+                         .payload = {kind, events[i]->payload}};
+        plx_call_keep(call, &note, false);
+    }
+    judged(call, err, position, false);
+}
+
 /* Where the topic stands, and whether this client can go on from where it was. */
 static void ask_position(plx_call *call)
 {
@@ -141,6 +160,8 @@ static void ask_position(plx_call *call)
     plx_call_ref(call);
     if (config->has_history && call->since.position.epoch[0] != '\0')
         plx_topic_since(m->socket->store, m->topic, &call->since.position, &history, judged, call);
+    else if (config->has_latest)
+        plx_topic_latest(m->socket->store, m->topic, latest, call);
     else
         plx_topic_position(m->socket->store, m->topic, positioned, call);
 }

@@ -245,6 +245,9 @@ static void retain(const plx_socket *s, plx_slice topic, plx_publication *p)
     const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
 
     plx_route_history(plx_store_config(s->store), topic, &p->history_size, &p->history_ttl_s);
+    p->latest_ttl_s = plx_route_latest(plx_store_config(s->store), topic);
+    if (entry && entry->config->has_latest && p->latest_ttl_s < entry->config->latest_ttl_s)
+        p->latest_ttl_s = entry->config->latest_ttl_s;
     if (!entry || !entry->config->has_history)
         return;
     if (p->history_size < entry->config->history_size)

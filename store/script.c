@@ -21,6 +21,7 @@ static struct {
     [PLX_SCRIPT_POSITION] = {{plx_lua_topic, plx_lua_position}, ""},
     [PLX_SCRIPT_SINCE] = {{plx_lua_topic, plx_lua_since}, ""},
     [PLX_SCRIPT_HISTORY] = {{plx_lua_topic, plx_lua_history}, ""},
+    [PLX_SCRIPT_LATEST] = {{plx_lua_topic, plx_lua_latest}, ""},
     [PLX_SCRIPT_READ] = {{plx_lua_topic, plx_lua_read}, ""},
     [PLX_SCRIPT_REWIND] = {{plx_lua_topic, plx_lua_rewind}, ""},
     [PLX_SCRIPT_CREATE] = {{plx_lua_session, plx_lua_create}, ""},

@@ -49,11 +49,12 @@ static void add_idempotency_key(plx_command *c, const plx_store *s, const plx_pu
 
 static void add_keys(plx_command *c, const plx_store *s, const plx_publication *p)
 {
-    plx_script_begin(c, PLX_SCRIPT_PUBLISH, p->key.len > 0 ? 5 : 4);
+    plx_script_begin(c, PLX_SCRIPT_PUBLISH, p->key.len > 0 ? 6 : 5);
     plx_script_key(c, s, 't', p->topic, ":meta");
     plx_script_key(c, s, 't', p->topic, ":log");
     plx_script_key(c, s, 't', p->topic, ":from:0");
     plx_script_key(c, s, 't', p->topic, ":from:1");
+    plx_script_key(c, s, 't', p->topic, ":latest");
     if (p->key.len > 0)
         add_idempotency_key(c, s, p);
 }
@@ -83,6 +84,9 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
     plx_command_u64(&c, p->entry);
     plx_command_u64(&c, p->index);
     plx_command_u64(&c, p->history_size);
+    plx_command_u64(&c, p->latest_ttl_s);
+    plx_command_u64(&c, PLX_LATEST_EVENTS);
+    plx_command_u64(&c, PLX_LATEST_BYTES);
     if (p->key.len > KEY_MAX || p->producer.len > KEY_MAX)
         plx_command_refuse(&c);
     plx_script_send(s, &c, published, PLX_DONE(cb, arg));

@@ -27,6 +27,9 @@ typedef struct plx_publication {
      * no presence diffs stay in the log too (within delivery_log.bytes), and the log lives at least
      * so long after this publication. */
     uint64_t history_size, history_ttl_s;
+    /* Not 0: it is remembered as the last message of its event, for so long (plx_topic_latest).
+     * Presence diffs are not. */
+    uint64_t latest_ttl_s;
 } plx_publication;
 
 /* repeated: it had been published before and this is that first position. */
@@ -39,6 +42,17 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
 /* Reads where the topic stands, creating its epoch when it has none yet. */
 typedef void plx_position_cb(void *arg, int err, const plx_position *position);
 void plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *cb, void *arg);
+
+/* Bounds of what plx_topic_latest keeps: events of a topic (a new one past that is not kept), and
+ * bytes of a payload (a larger message is not kept, nor the one before it). */
+#define PLX_LATEST_EVENTS 64
+#define PLX_LATEST_BYTES  16384
+
+/* Where the topic stands, and at that moment the last message of each event, oldest first. events
+ * are borrowed. */
+typedef void plx_latest_cb(void *arg, int err, const plx_position *position,
+                           plx_event *const *events, size_t count);
+void plx_topic_latest(plx_store *s, plx_slice topic, plx_latest_cb *cb, void *arg);
 
 /* How far back a topic's history goes: so many messages (presence diffs do not count), and not past
  * so many seconds of silence. The log may keep more; it is not given out. */

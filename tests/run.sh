@@ -102,9 +102,9 @@ suites_of() {
     else
         # shellcheck disable=SC2046
         # The longest first, so that the end is not one suite alone.
-        echo unit careful outage replay badinput phoenixjs longpoll fcgi \
+        echo unit recovery standstill careful outage replay badinput phoenixjs longpoll fcgi \
             $(ls tests/*/*.test.mjs | sed 's|.*/||; s/\.test\.mjs$//' |
-                grep -vxE 'careful|outage|replay|badinput|phoenixjs|longpoll|fcgi')
+                grep -vxE 'recovery|standstill|careful|outage|replay|badinput|phoenixjs|longpoll|fcgi')
     fi
 }
 

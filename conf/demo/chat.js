@@ -59,11 +59,12 @@ const hooks = {
   roundTrip: panel.roundTrip,
   transport: panel.transport,
   message: received,
-  joined({ again, awayMs }) {
+  joined({ again, awayMs, recovered }) {
     if (!again) return;
     state.reconnects += 1;
     panel.reconnects(state.reconnects);
-    log.note(`Back after ${duration(awayMs)}. Messages from in between may be missing.`, "gap");
+    if (recovered) log.note(`Back after ${duration(awayMs)}. Nothing is missing: what came in between follows.`, "recovered");
+    else log.note(`Back after ${duration(awayMs)}. Messages from in between may be missing.`, "gap");
   },
 };
 
@@ -72,6 +73,7 @@ function connect() {
   before?.end();
   state.connection = new Connection({ path: "/socket", topic, user: state.name, longpollOnly: state.longpollOnly, hooks });
   state.connection.everJoined = before?.everJoined ?? false;
+  state.connection.position = before?.position ?? null;
   state.connection.away();
   state.connection.start();
   for (const entry of state.mine.values()) if (entry.state === "sending") transmit(entry);

@@ -15,7 +15,7 @@ const delay = (tries) => {
 
 export class Connection {
   /**
-   * hooks: state({name, text, attempt, nextAt}), message(payload), joined({again, awayMs}),
+   * hooks: state({name, text, attempt, nextAt}), message(payload), joined({again, awayMs, recovered}),
    * event(text), roundTrip(ms), transport({name, forced, fellBack})
    */
   constructor({ path, topic, user, longpollOnly, hooks }) {
@@ -35,7 +35,12 @@ export class Connection {
     this.socket.onOpen(() => this.opened());
     this.socket.onClose((event) => this.closed(event));
     this.socket.onError(() => this.failed());
-    this.channel = this.socket.channel(topic, {});
+    this.position = null; // everything up to there has come
+    this.channel = this.socket.channel(topic, () => (this.position === null ? {} : { since: this.position }));
+    this.channel.onMessage = (event, payload, ref) => {
+      if (isPosition(event, ref)) this.position = ref;
+      return payload;
+    };
     this.channel.on("message", (payload) => this.hooks.message(payload));
     this.channel.onError((reason) => this.channelLost(reason));
     this.channel.onClose(() => this.hooks.event("The server closed the room"));
@@ -45,7 +50,7 @@ export class Connection {
     this.hooks.state({ name: "connecting", text: "Connecting…" });
     this.socket.connect();
     this.channel.join()
-      .receive("ok", () => this.joined())
+      .receive("ok", (response) => this.joined(response))
       .receive("error", (reason) => this.refused(reason))
       .receive("timeout", () => this.hooks.event("The room did not answer in time; trying again"));
     this.pinger = setInterval(() => this.ping(), 10000);
@@ -120,12 +125,13 @@ export class Connection {
     }
   }
 
-  joined() {
+  joined({ position, recovered }) {
     if (this.ended) return;
+    if (typeof position === "string") this.position = position;
     const awayMs = this.lostAt === null ? 0 : performance.now() - this.lostAt;
     this.hooks.event(`Entered ${this.topic}`);
     this.hooks.state({ name: "ok", text: `Connected over ${this.transportName}` });
-    this.hooks.joined({ again: this.everJoined, awayMs });
+    this.hooks.joined({ again: this.everJoined, awayMs, recovered: recovered === true });
     this.everJoined = true;
     this.lostAt = null;
     this.ping();
@@ -147,6 +153,9 @@ export class Connection {
     if (!this.ended && !document.hidden) this.socket.ping((ms) => this.hooks.roundTrip(ms));
   }
 }
+
+/** Whether a message's ref is its place in the room's log (those of replies are numbers). */
+const isPosition = (event, ref) => typeof ref === "string" && ref.includes(":") && !/^(phx|chan)_/.test(event);
 
 /** Lets the next connection try WebSocket again. */
 export function forgetFallback() {

@@ -127,7 +127,7 @@ export class Log {
     if (this.stuck) this.toEnd();
   }
 
-  /** A line between messages; kind "gap" where some may be missing. */
+  /** A line between messages; kind "gap" where some may be missing, "recovered" where none is. */
   note(text, kind = "") {
     const item = element("li", `note ${kind}`);
     item.append(element("span", "", text));

@@ -94,8 +94,35 @@ describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installe
     await until('a reconnect', async () => Number(await page.textContent('#reconnects')) >= 1, 15000 * SLOW, 50);
     await page.waitForSelector('#status[data-state=ok]', WAIT);
     await other.waitForSelector('#status[data-state=ok]', WAIT);
+    for (const p of [page, other]) {
+      assert.ok((await count(p, 'Nothing is missing')) >= 1, 'it says that everything was recovered');
+      assert.equal(await count(p, 'may be missing'), 0);
+    }
     await say(page, 'back again');
     await shows(other, 'back again');
+    for (const p of [page, other]) {
+      assert.deepEqual(p.problems, []);
+      await p.context().close();
+    }
+  });
+
+  test('a page that was away shows what was said meanwhile; or that it can not', TIMEOUT, async () => {
+    const [page, other] = [await enter('Hanna', { room: 'away' }), await enter('Ida', { room: 'away' })];
+    const key = /keys\s*=\s*\{\s*"([^"]+)"/.exec(fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8'))[1];
+    const publish = (n) => stack.api.call('POST', '/publish', { topic: 'room:away', event: 'message', payload: { id: `p${n}`, name: 'shell', text: `number ${n}.` } }, { headers: { Authorization: `Bearer ${key}` } });
+    await say(other, 'before');
+    await shows(page, 'before');
+    for (const [away, missed] of [[3, 'Nothing is missing'], [201, 'may be missing']]) {
+      await page.context().setOffline(true);
+      for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+      await page.waitForSelector('#status:not([data-state=ok])', WAIT);
+      for (let n = 0; n < away; n++) assert.equal((await publish(away * 1000 + n)).status, 200);
+      await page.context().setOffline(false);
+      await page.waitForSelector('#status[data-state=ok]', WAIT);
+      await shows(page, missed);
+      if (away === 3) for (let n = 0; n < 3; n++) await until('once', async () => (await count(page, `number ${3000 + n}.`)) === 1, 5000);
+      else assert.equal(await count(page, 'number 201000.'), 0);
+    }
     for (const p of [page, other]) {
       assert.deepEqual(p.problems, []);
       await p.context().close();

@@ -197,6 +197,26 @@ describe('history', { concurrency: 4 }, () => {
     }
   });
 
+  for (const kind of KINDS)
+    test(`${nameOf(kind)}: latest: the last message of each event on joining, then what is new`, TIMEOUT, async () => {
+      const [Client, vsn] = kind;
+      const topic = fresh('last');
+      for (let n = 0; n < 10; n++) await publish(topic, n, n % 3 === 0 ? 'a' : 'b');
+      const c = await new Client().open({ vsn });
+      assert.deepEqual(await joined(c, topic), {});
+      const two = [await c.next(), await c.next()];
+      assert.deepEqual(two.map((m) => [m.event, m.payload.n, m.ref]), [['b', 8, null], ['a', 9, null]]);
+      await publish(topic, 10, 'b');
+      assert.deepEqual((await c.next()).payload, { n: 10 });
+      // A rejoin on the same connection: the state again, nothing older behind it.
+      assert.deepEqual(await joined(c, topic), {});
+      const again = [await c.next(), await c.next(), await c.next()];
+      assert.deepEqual(again.filter((m) => m.event !== 'phx_close').map((m) => m.payload.n), [9, 10]);
+      await publish(topic, 11, 'b');
+      assert.deepEqual((await c.next()).payload, { n: 11 });
+      c.close();
+    });
+
   test('binary is refused where history is kept, also where another section keeps it', TIMEOUT, async () => {
     for (const [socket, kind] of [['/h', 'long'], ['/h', 'mixed'], ['/plain', 'mixed']]) {
       const topic = fresh(kind);

@@ -108,6 +108,47 @@ describe('recovery', { concurrency: 1 }, () => {
       });
   });
 
+  // Nothing publishes presence diffs yet: one is put into the log by hand, as the publishing script
+  // would do it.
+  async function publishDiff(topic) {
+    const script = `local m, l = KEYS[1], KEYS[2]
+      local off = redis.call('HINCRBY', m, 'off', 1)
+      local epoch, bytes, hist = unpack(redis.call('HMGET', m, 'epoch', 'bytes', 'hist'))
+      redis.call('XADD', l, off .. '-0', 'k', 'p', 'f', '', 'e', 'presence_diff', 'p', '{}', 'c', bytes, 'h', hist)
+      redis.call('SPUBLISH', 'plx:{t:' .. ARGV[1] .. '}', '1 ' .. epoch .. ' ' .. off .. ' p 0 13\\npresence_diff{}')
+      return off`;
+    assert.match(await ask('EVAL', script, '2', keys(topic).meta, keys(topic).log, topic), /^:\d+/);
+  }
+
+  test('presence diffs: not replayed, without a position, no message of the history', TIMEOUT, async () => {
+    for (const [transport, vsn] of [['websocket', '2.0.0'], ['longpoll', '2.0.0'], ['longpoll', '1.0.0']]) {
+      const topic = `short:diffs-${transport}${vsn[0]}`;
+      const p = new Publisher(stack.api, topic);
+      await p.batch(2);
+      const since = p.last;
+      for (let i = 0; i < 120; i++) await publishDiff(topic);
+      await p.batch(2);
+      await publishDiff(topic);
+      const c = new Wanderer(stack, '/h', topic, { transports: [transport], vsns: [vsn] });
+      const seen = [];
+      const take = c.take;
+      c.take = (m) => {
+        seen.push([m.event, m.ref]);
+        take.call(c, m);
+      };
+      c.position = since;
+      c.staying = c.stay();
+      await until('what was missed', () => c.numbers.length === 2, 10000 * SLOW);
+      assert.equal(c.joins[0].recovered, true, '120 diffs and 2 messages are 2 messages');
+      assert.deepEqual(c.numbers, [2, 3]);
+      await publishDiff(topic);
+      await p.batch(1);
+      await until('the next', () => c.numbers.length === 3, 10000 * SLOW);
+      await c.leave();
+      assert.deepEqual(seen.slice(1), [['m', `${epochOf(since)}:123`], ['m', `${epochOf(since)}:124`], ['presence_diff', null], ['m', p.last]]);
+    }
+  });
+
   test('workers die meanwhile', TIMEOUT, async () => {
     assertComplete(await during(stack, 'long:workers', {}, async () => {
       for (let i = 0; i < 10; i++) {

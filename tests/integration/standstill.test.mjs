@@ -21,7 +21,7 @@ test(`Redis stands still for ${STILL_MS / 1000} s: nothing is lost`, { timeout: 
       redis.pause();
       await sleep(STILL_MS);
       redis.resume();
-    }));
+    }), 5);
     assert.deepEqual([...stack.workers('fcgi'), ...stack.workers('ws')], pids, 'no worker died');
   } catch (e) {
     stack?.show(40);

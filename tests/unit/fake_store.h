@@ -26,6 +26,8 @@ typedef struct fake_request {
     plx_position_cb *positioned;
     plx_since_cb *judged; /* of plx_topic_since: answered "whole" when fake_whole says so */
     plx_history_cb *read;
+    plx_latest_cb *latest;
+    uint64_t latest_ttl_s;
     plx_position since;
     bool has_since;
     size_t limit;
@@ -34,6 +36,8 @@ typedef struct fake_request {
 
 static fake_request *fake_first, *fake_last;
 static bool fake_whole;
+static plx_event *fake_latest[64]; /* what plx_topic_latest gives */
+static size_t fake_latest_count;
 static uint64_t fake_offset; /* of all topics: enough for tests */
 static plx_config fake_config = {.max_body_bytes = 1048576};
 static plx_store *const fake_store = (plx_store *)&fake_config;
@@ -69,6 +73,7 @@ void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publis
     r->entry = p->entry;
     r->index = p->index;
     r->history_size = p->history_size;
+    r->latest_ttl_s = p->latest_ttl_s;
     r->published = cb;
 }
 
@@ -111,6 +116,13 @@ void __wrap_plx_topic_history(plx_store *s, plx_slice topic, const plx_position 
         r->since = *since;
     r->limit = limit;
     r->history_size = history->size;
+}
+
+void __wrap_plx_topic_latest(plx_store *s, plx_slice topic, plx_latest_cb *cb, void *arg);
+void __wrap_plx_topic_latest(plx_store *s, plx_slice topic, plx_latest_cb *cb, void *arg)
+{
+    assert(s == fake_store);
+    fake_ask(topic, arg)->latest = cb;
 }
 
 const plx_config *__wrap_plx_store_config(const plx_store *s);
@@ -227,6 +239,8 @@ static void fake_answer(unsigned n, int err)
         r->positioned(r->arg, err, err ? NULL : &p);
     } else if (r->judged) {
         r->judged(r->arg, err, err ? NULL : &p, !err && fake_whole);
+    } else if (r->latest) {
+        r->latest(r->arg, err, err ? NULL : &p, fake_latest, err ? 0 : fake_latest_count);
     } else if (r->read) {
         r->read(r->arg, err, err ? NULL : &p, NULL, 0);
     } else {

@@ -145,6 +145,8 @@ static const bad_case bad_cases[] = {
     {IN_CHANNEL("presence { key = x meta = { \"a=1\", \"a=2\" } }"), 4, "\"a=2\" beside \"a=1\"",
      "once"},
     {IN_CHANNEL("history { size = 0 }"), 4, "'size'", "from 1"},
+    {IN_CHANNEL("latest { }\n history { }"), 4, "'latest' beside 'history'", "one of them"},
+    {IN_CHANNEL("latest { ttl_s = 0 }"), 4, "'ttl_s'", "from 1"},
     {IN_CHANNEL("history { ttl_s = 1e3 }"), 4, "'ttl_s'", "a whole number"},
     /* API. */
     {AT_TOP("api { keys = { k } }"), 2, "api has no good 'path'", "/api"},

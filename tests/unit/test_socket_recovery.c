@@ -214,6 +214,53 @@ static void test_history_of_another_section(void **state)
     finish(s);
 }
 
+static plx_event *last_message(uint64_t offset, const char *event, const char *json)
+{
+    plx_position position = {"e", offset};
+
+    return plx_event_new(S("last:a"), &position, PLX_KIND_JSON, S(event), S(json), S(""));
+}
+
+/* The last message of each event comes after the join's reply, before what was pushed meanwhile. */
+static void test_latest(void **state)
+{
+    plx_socket *s = harness_socket();
+
+    (void)state;
+    fake_offset = 7;
+    fake_latest[0] = last_message(3, "price", "1.50");
+    fake_latest[1] = last_message(7, "score", "{\"a\":1}");
+    fake_latest_count = 2;
+    client(s, "1", "1", "last:a", "phx_join", "{\"since\":\"e:3\"}");
+    client(s, "1", "2", "last:a", "price", "2");
+    fake_answer(0, 0);
+    expect("open last:a after 7\nreply 1 1 last:a ok {\"recovered\":false} opens\n"
+           "push 1 last:a price 1.50\npush 1 last:a score {\"a\":1}\n");
+    assert_int_equal(fake_peek(0)->latest_ttl_s, 30);
+    fake_answer(0, 0);
+    plx_buf_clear(&trace);
+    /* A rejoin gets them again, and begins behind them. */
+    fake_latest_count = 1;
+    client(s, "3", "3", "last:a", "phx_join", "{}");
+    fake_answer(0, 0);
+    expect("open last:a after 8 instead\nreply 3 3 last:a ok {} opens\n"
+           "push 3 last:a price 1.50 after last:a@8\nclose 1 1 last:a ends\nclosed last:a\nidle\n");
+    assert_true(plx_socket_find(s, S("last:a"))->goes_back);
+    /* Redis is away, or the socket: nothing of it is said. */
+    client(s, "4", "4", "last:b", "phx_join", "{}");
+    fake_answer(0, PLX_E_TIMEOUT);
+    expect("reply 4 4 last:b error {\"reason\":\"unavailable\"}\nidle\n");
+    client(s, "5", "5", "last:c", "phx_join", "{}");
+    plx_buf_clear(&trace);
+    plx_socket_free(s, PLX_END_CLOSED);
+    fake_answer(0, 0);
+    fake_reset();
+    plx_buf_fini(&trace);
+    plx_event_unref(fake_latest[0]);
+    plx_event_unref(fake_latest[1]);
+    fake_latest_count = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_lost_while_opening),
         cmocka_unit_test(test_binary),
         cmocka_unit_test(test_history_of_another_section),
+        cmocka_unit_test(test_latest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

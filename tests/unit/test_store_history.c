@@ -394,6 +394,83 @@ static void test_reading_is_bounded_in_bytes(void **state)
     assert_int_equal(big_offset, 7);
 }
 
+/* ---- the last message of each event */
+
+static void on_latest(void *arg, int err, const plx_position *position, plx_event *const *events,
+                      size_t count)
+{
+    size_t at = 0;
+    (void)arg;
+    assert_int_equal(err, 0);
+    given_called = true;
+    given[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        at += (size_t)snprintf(given + at, sizeof given - at, "%.*s=%.*s ",
+                               (int)events[i]->event.len, events[i]->event.data,
+                               (int)events[i]->payload.len, events[i]->payload.data);
+    snprintf(given + at, sizeof given - at, "@%llu", (unsigned long long)position->offset);
+}
+
+static const char *latest(const char *topic)
+{
+    given_called = false;
+    plx_topic_latest(s, plx_slice_of(topic), on_latest, NULL);
+    WAIT(&r, given_called);
+    return given;
+}
+
+static void say(const char *topic, const char *event, plx_slice payload, enum plx_kind kind)
+{
+    result x = {0};
+    plx_publication p = {.topic = plx_slice_of(topic),
+                         .event = plx_slice_of(event),
+                         .payload = payload,
+                         .kind = kind,
+                         .latest_ttl_s = 50};
+    plx_topic_publish(s, &p, on_published, &x);
+    WAIT(&r, x.called);
+    assert_int_equal(x.err, 0);
+}
+
+static void test_latest(void **state)
+{
+    static char big[PLX_LATEST_BYTES + 1];
+    char event[16];
+    (void)state;
+    assert_string_equal(latest("last"), "@0");
+    say("last", "b", plx_slice_of("1 2"), PLX_KIND_JSON);
+    say("last", "a", plx_slice_of("[ ]"), PLX_KIND_JSON);
+    say("last", "b", plx_slice_of("\" j \""), PLX_KIND_BINARY);
+    say("last", "c", plx_slice_of("{}"), PLX_KIND_PRESENCE);
+    assert_string_equal(latest("last"), "a=[ ] b=\" j \" @4");
+    assert_in_range(redis_do(&r, "TTL plx:{t:last}:latest"), 45, 50);
+    /* Too large to be kept: then the older one is not the last any more. */
+    memset(big, '1', sizeof big);
+    say("last", "a", plx_slice_make(big, sizeof big), PLX_KIND_JSON);
+    assert_string_equal(latest("last"), "b=\" j \" @5");
+    say("last", "b", plx_slice_make(big, 0), PLX_KIND_BINARY);
+    assert_string_equal(latest("last"), "b= @6");
+    /* At most 64 events; those that are there go on. */
+    for (int i = 0; i < 100; i++) {
+        snprintf(event, sizeof event, "e%d", i);
+        say("last", event, plx_slice_of("1"), PLX_KIND_JSON);
+    }
+    assert_int_equal(redis_do(&r, "HLEN plx:{t:last}:latest"), PLX_LATEST_EVENTS);
+    say("last", "e3", plx_slice_of("2"), PLX_KIND_JSON);
+    assert_non_null(strstr(latest("last"), " e3=2 @107"));
+    /* What is not ours. */
+    redis_do(&r, "DEL plx:{t:last}:latest");
+    redis_do(&r, "HSET plx:{t:last}:latest x rubbish y %s z %s", "5:j:1", "-1");
+    assert_string_equal(latest("last"), "@107");
+    redis_do(&r, "SET plx:{t:last}:latest rubbish");
+    assert_string_equal(latest("last"), "@107");
+    say("last", "e3", plx_slice_of("3"), PLX_KIND_JSON);
+    assert_string_equal(latest("last"), "e3=3 @108");
+    /* A topic of another kind keeps none. */
+    fill("other", "mm", 10);
+    assert_string_equal(latest("other"), "@2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_reading_across_chunks),
         cmocka_unit_test(test_reading_is_bounded_in_bytes),
+        cmocka_unit_test(test_latest),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
