@@ -34,7 +34,8 @@ void plx_channels_close(plx_channels *channels, size_t count);
  * topic is nobody's. */
 const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice topic);
 
-/* The rules of a topic's presence, from the first socket section that routes it; NULL: none does. */
+/* The rules of a topic's presence, from the first socket section that routes it; NULL: none does.
+ */
 const plx_presence_rules *plx_channels_presence(const plx_channels *channels, size_t count,
                                                 plx_slice topic);
 

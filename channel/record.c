@@ -45,7 +45,8 @@ void plx_record_note(plx_membership *m)
         plx_owner_note(s->store, m->topic, s->session, plx_buf_slice(&out));
         m->noted = true;
     } else {
-        plx_log_limited(PLX_WARNING, "\"%.*s\": its end would not be reported after a crash, the"
+        plx_log_limited(PLX_WARNING,
+                        "\"%.*s\": its end would not be reported after a crash, the"
                         " membership's record is over %d bytes",
                         (int)m->topic.len, m->topic.data, RECORD_MAX);
     }

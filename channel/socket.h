@@ -92,7 +92,7 @@ plx_term plx_membership_join_ref(const plx_membership *m);
 
 typedef struct plx_socket_ops {
     const char *name; /* "websocket" | "longpoll" */
-    bool leased; /* what it tracks is held by this worker's lease, not by the session's own */
+    bool leased;      /* what it tracks is held by this worker's lease, not by the session's own */
     /* The next message for this socket. The transport copies or encodes it at once. */
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls

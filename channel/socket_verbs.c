@@ -203,8 +203,8 @@ static void settle(plx_broadcast *b, int err, const plx_position *position, bool
         call->unavailable = true;
         if (err == PLX_E_DOWN || err == PLX_E_TIMEOUT)
             call->m->socket->unavailable = true;
-        plx_log_limited(PLX_WARNING, "what \"%.*s\" asked of Redis failed: %s", (int)call->m->topic.len,
-                        call->m->topic.data, plx_strerror(err));
+        plx_log_limited(PLX_WARNING, "what \"%.*s\" asked of Redis failed: %s",
+                        (int)call->m->topic.len, call->m->topic.data, plx_strerror(err));
     } else if (target && position) {
         b->offset = position->offset;
         if (repeated)

@@ -175,7 +175,8 @@ static void change_done(void *arg, int err)
     change *c = arg;
 
     /* The store repeats it by itself; what was asked will be so. */
-    plx_broadcast_done(c->settling, err == PLX_E_DOWN || err == PLX_E_TIMEOUT ? 0 : err, NULL, false);
+    plx_broadcast_done(c->settling, err == PLX_E_DOWN || err == PLX_E_TIMEOUT ? 0 : err, NULL,
+                       false);
     free(c);
 }
 
@@ -188,7 +189,8 @@ static change *change_new(plx_call *call, const char *ref, size_t bytes)
     return c;
 }
 
-/* Sends an entry with its meta, which is not needed any more then. prev: the ref that it replaces. */
+/* Sends an entry with its meta, which is not needed any more then. prev: the ref that it replaces.
+ */
 static void send_entry(plx_call *call, plx_held *h, const char *prev)
 {
     const plx_membership *m = call->m;
@@ -285,8 +287,8 @@ static void untrack(const plx_membership *m, plx_slice ref, bool vanished)
     plx_presence_untrack(s->store, &m->entry->rules, &u, NULL, NULL);
 }
 
-/* A worker that has lost a long-poll session's lease without knowing must not hit what its successor
- * tracked: there by refs. A WebSocket's socket is nobody else's. */
+/* A worker that has lost a long-poll session's lease without knowing must not hit what its
+ * successor tracked: there by refs. A WebSocket's socket is nobody else's. */
 void plx_tracks_end(plx_membership *m, bool vanished)
 {
     static const plx_slice any = {NULL, 0};
@@ -369,8 +371,8 @@ static int read_offset(plx_slice s, uint64_t *out)
 
 int plx_tracks_unpack(plx_membership *m, char kind, plx_slice bytes)
 {
-    plx_slice ref = plx_slice_make(bytes.data,
-                                   bytes.len < PLX_PHX_REF_LEN ? bytes.len : PLX_PHX_REF_LEN);
+    plx_slice ref =
+        plx_slice_make(bytes.data, bytes.len < PLX_PHX_REF_LEN ? bytes.len : PLX_PHX_REF_LEN);
 
     if (kind == 'd') {
         m->diffs.mode = PLX_DIFFS_DUE;

@@ -117,8 +117,8 @@ static bool put_event(plx_lp_merge *m, const plx_lp_topic *t, plx_event *e, answ
     return true;
 }
 
-/* Puts the topic's state into the answer: a broadcast's text, with the socket's join_ref in the place
- * of the null. False: it has no room. */
+/* Puts the topic's state into the answer: a broadcast's text, with the socket's join_ref in the
+ * place of the null. False: it has no room. */
 static bool put_state(plx_lp_merge *m, plx_lp_topic *t, answer *a)
 {
     const plx_slice head = PLX_LIT("\"[null");

@@ -41,7 +41,7 @@ typedef struct plx_lp_topic {
     uint64_t last;      /* the end that waits in the queue; UINT64_MAX: none is known */
     plx_event **events; /* owned references, in order; [head, count) are to be delivered */
     size_t head, count, capacity;
-    size_t bytes; /* of the payloads waiting */
+    size_t bytes;       /* of the payloads waiting */
     plx_diffs diffs;    /* what it has of its topic's presence */
     plx_event *state;   /* its presence_state, to be given next; owned reference */
     plx_slice join_ref; /* of pushes to it, as text inside a JSON string; empty: V1; borrowed */

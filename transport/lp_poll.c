@@ -24,7 +24,9 @@
 /* Topics that have not caught up by then are left for the next poll when something else is due. */
 #define SETTLE_MS 300
 /* A state without the own entry is better than none. */
-#define PATIENCE_MS(p) (PLX_DIFFS_PATIENCE_MS < (p)->socket->lp_window_ms / 2 ? PLX_DIFFS_PATIENCE_MS : (p)->socket->lp_window_ms / 2)
+#define PATIENCE_MS(p)                                                                             \
+    (PLX_DIFFS_PATIENCE_MS < (p)->socket->lp_window_ms / 2 ? PLX_DIFFS_PATIENCE_MS                 \
+                                                           : (p)->socket->lp_window_ms / 2)
 /* Redis refused a script though it is there: then again. */
 #define RETRY_MS 1000
 /* For the look at the window's end: the client gives up after 20 s. */

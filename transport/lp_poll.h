@@ -25,7 +25,7 @@ typedef struct poll_topic {
     bool reporting; /* its gap is being told to the inbox */
     char awaited[PLX_PHX_REF_LEN + 1]; /* the entry whose diff the state replaces */
     char *join_ref;                    /* owned, or NULL */
-    uint64_t diffs_after; /* presence diffs up to there are not for this socket */
+    uint64_t diffs_after;              /* presence diffs up to there are not for this socket */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
     char name[];

@@ -1,6 +1,6 @@
-/* What a poll gives of a topic's presence: the state in the place of the diff with the own entry, then
- * the diffs behind it. The slot's record says what is waited for; the token says what became of it,
- * so that a repeated poll with an old token comes to an equivalent answer.
+/* What a poll gives of a topic's presence: the state in the place of the diff with the own entry,
+ * then the diffs behind it. The slot's record says what is waited for; the token says what became
+ * of it, so that a repeated poll with an old token comes to an equivalent answer.
  */
 #include "transport/lp_poll.h"
 
@@ -37,9 +37,8 @@ void plx_lp_presence_init(poll_topic *t, plx_slice bytes)
     if (hint.diffs.mode != PLX_DIFFS_PLAIN && t->merge.delivered > t->merge.diffs.at)
         t->merge.diffs.at = t->merge.delivered;
     if (mark && mark->state != PLX_LP_STATE_NONE)
-        t->merge.diffs = (plx_diffs){mark->state == PLX_LP_STATE_DUE ? PLX_DIFFS_DUE
-                                                                     : PLX_DIFFS_HAS,
-                                     mark->state_at};
+        t->merge.diffs = (plx_diffs){
+            mark->state == PLX_LP_STATE_DUE ? PLX_DIFFS_DUE : PLX_DIFFS_HAS, mark->state_at};
 }
 
 static void settled(poll_topic *t)
@@ -117,8 +116,8 @@ bool plx_lp_presence_take(poll_topic *t, plx_event *e)
     plx_diffs *d = &t->merge.diffs;
     if (t->deaf)
         return false;
-    bool answers =
-        d->mode == PLX_DIFFS_WAITS && plx_diff_joins(e, plx_slice_make(t->awaited, PLX_PHX_REF_LEN));
+    bool answers = d->mode == PLX_DIFFS_WAITS &&
+                   plx_diff_joins(e, plx_slice_make(t->awaited, PLX_PHX_REF_LEN));
     if (t->merge.state && e->position.offset > t->merge.state->position.offset) {
         plx_event_unref(t->merge.state); /* not given yet: a newer one is */
         t->merge.state = NULL;

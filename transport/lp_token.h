@@ -6,11 +6,11 @@
  *     version 1 | vsn | session id (22) | queue cursor | (slot, offset [, state])... | MAC (16)
  *
  * numbers as LEB128 varints; the lowest two bits of `slot` say what became of the slot's
- * presence_state, and whether its place follows (as far as it is newer than the offset). A poll with a token says "I have everything up to
- * here"; its answer carries the next token. A response that was lost is made
- * again from the token that the client still holds. Slots that are not listed stand
- * at their start. The MAC (HMAC-SHA256 cut to 16 bytes) covers the mount path too:
- * a token is worth nothing at another socket.
+ * presence_state, and whether its place follows (as far as it is newer than the offset). A poll
+ * with a token says "I have everything up to here"; its answer carries the next token. A response
+ * that was lost is made again from the token that the client still holds. Slots that are not listed
+ * stand at their start. The MAC (HMAC-SHA256 cut to 16 bytes) covers the mount path too: a token is
+ * worth nothing at another socket.
  */
 #ifndef PLX_TRANSPORT_LP_TOKEN_H
 #define PLX_TRANSPORT_LP_TOKEN_H

@@ -13,7 +13,7 @@ enum {
     SLOT_V2_TEXT,
     SLOT_V1_DEFLATED,
     SLOT_V2_DEFLATED,
-    SLOT_V2_TAIL, /* a text frame's payload behind the join_ref */
+    SLOT_V2_TAIL,  /* a text frame's payload behind the join_ref */
     SLOT_POSITION, /* the same four with a position */
     SLOT_V2_BINARY = SLOT_POSITION + 4,
     SLOTS
@@ -149,8 +149,7 @@ static plx_blob *tail_of(plx_ws_encoder *e, plx_event *event)
     bool binary;
     begin(e);
     if (!*slot && plx_encode_broadcast(PLX_V2, true, false, event, &e->scratch, &binary) == 0)
-        *slot = plx_blob_new(
-            plx_slice_make(e->scratch.data + head.len, e->scratch.len - head.len));
+        *slot = plx_blob_new(plx_slice_make(e->scratch.data + head.len, e->scratch.len - head.len));
     return *slot;
 }
 

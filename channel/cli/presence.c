@@ -9,7 +9,8 @@ static int help(void)
 {
     puts("Usage: pollux presence TOPIC [--count] [--config FILE]\n"
          "\n"
-         "Prints who is on the topic: {\"KEY\":{\"metas\":[{\"phx_ref\":...}, ...]}, ...}, one meta for\n"
+         "Prints who is on the topic: {\"KEY\":{\"metas\":[{\"phx_ref\":...}, ...]}, ...}, one "
+         "meta for\n"
          "each device, tab or other socket of a key.\n"
          "\n"
          "  --count   only how many metas there are: {\"count\":N}. For a topic that is\n"

@@ -1,9 +1,9 @@
 /* The application that ran when the recordings in tests/vectors were made, as a channel module.
  *
  * `room:*` answers each event as the recorded server did (see tests/vectors/README.md); with
- * settings = "others" every event is broadcast to the others only, which is what `quiet:*` did, with
- * "lobby" it keeps presence as `lobby:*` did.
- * It is also the shortest example of a module that uses every verb.
+ * settings = "others" every event is broadcast to the others only, which is what `quiet:*` did,
+ * with "lobby" it keeps presence as `lobby:*` did. It is also the shortest example of a module that
+ * uses every verb.
  */
 #include "base/error.h"
 #include "base/json_scan.h"

@@ -278,11 +278,12 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
     client *c = io->data;
     if (events & EV_WRITE) {
         char request[512];
-        int n = snprintf(request, sizeof request,
-                         "GET %s?vsn=2.0.0&user_id=u%u HTTP/1.1\r\nHost: bench\r\n"
-                         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                         g.path, (unsigned)(c - g.clients));
+        int n =
+            snprintf(request, sizeof request,
+                     "GET %s?vsn=2.0.0&user_id=u%u HTTP/1.1\r\nHost: bench\r\n"
+                     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                     g.path, (unsigned)(c - g.clients));
         ev_io_stop(loop, io);
         ev_io_set(io, io->fd, EV_READ);
         ev_io_start(loop, io);
@@ -376,10 +377,11 @@ static void report(void)
         agree += c->hash == m->hash && c->count == m->count;
         states += c->states;
     }
-    printf("%s clients %u count %lld hash %llu agree %u states %u diffs_per_s %u errors %u ms %.0f\n",
-           g.leaving ? "left" : "joined", present, m ? (long long)m->count : 0,
-           m ? (unsigned long long)m->hash : 0, agree, states, g.diffs_most, g.errors,
-           (g.changed - g.began) * 1000);
+    printf(
+        "%s clients %u count %lld hash %llu agree %u states %u diffs_per_s %u errors %u ms %.0f\n",
+        g.leaving ? "left" : "joined", present, m ? (long long)m->count : 0,
+        m ? (unsigned long long)m->hash : 0, agree, states, g.diffs_most, g.errors,
+        (g.changed - g.began) * 1000);
     fflush(stdout);
 }
 

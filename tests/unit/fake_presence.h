@@ -1,5 +1,6 @@
 /* Presence without Redis for unit tests, for the fake stores (--wrap, see the Makefile): what is
- * tracked and untracked lies in a queue until the test answers it; one roster, played by the test. */
+ * tracked and untracked lies in a queue until the test answers it; one roster, played by the test.
+ */
 #ifndef PLX_TESTS_FAKE_PRESENCE_H
 #define PLX_TESTS_FAKE_PRESENCE_H
 
@@ -64,8 +65,10 @@ static FAKE_PRESENCE void fake_change_answer(int err, uint64_t taken)
 {
     fake_change *c = fake_change_take();
     const plx_position at = {"e1", taken};
-    const plx_tracked result = {
-        plx_slice_of(taken > 0 ? "TakenTakenTaken0" : c->ref ? c->ref : ""), taken > 0 ? &at : NULL};
+    const plx_tracked result = {plx_slice_of(taken > 0 ? "TakenTakenTaken0"
+                                             : c->ref  ? c->ref
+                                                       : ""),
+                                taken > 0 ? &at : NULL};
     const plx_position nowhere = {"e1", 0};
 
     if (c->tracked)
