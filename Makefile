@@ -101,8 +101,11 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
            plx_store_refusal ev_timer_start
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded socket_recovery admin api) $(B)/fuzz/socket: \
-  LDFLAGS += $(FAKED:%=-Wl,--wrap=%)
+PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
+           plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
+           plx_roster_wait_start plx_roster_wait_stop plx_roster_state
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded socket_recovery track admin api) \
+  $(B)/fuzz/socket: LDFLAGS += $(FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_mailbox_supersede \
@@ -110,7 +113,8 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
             plx_session_create plx_topic_position plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_work: LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%)
+$(B)/unit/test_lp_poll $(B)/unit/test_lp_work $(B)/unit/test_lp_presence: \
+  LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 $(B)/unit/test_backends $(B)/unit/test_socket_recorded: | $(MODULES)
 
 # Channel modules see the public headers only and find Pollux's functions in the program that loads

@@ -57,9 +57,10 @@ typedef struct plx_channel_config {
     enum plx_who join;    /* default any */
     enum plx_who push;    /* default any */
     char *only_topic;     /* template, or NULL */
-    bool has_presence;    /* parsed; `pollux check` reports it as not yet there */
-    char *presence_key;
-    plx_strings presence_meta;
+    bool has_presence;
+    char *presence_key;        /* template */
+    plx_strings presence_meta; /* NAME=TEMPLATE */
+    uint64_t presence_grace_ms, presence_window_ms, presence_count_only_above;
     bool has_history;
     uint64_t history_size;  /* messages that `since` and /history reach back over */
     uint64_t history_ttl_s; /* and seconds of silence after which they are gone */

@@ -58,6 +58,9 @@ static const plx_config_section *const no_subs[] = {NULL};
 static const plx_config_field presence_fields[] = {
     STRING("key", presence_key, NULL, plx_judge_template),
     STRINGS("meta", presence_meta, NULL, plx_judge_meta),
+    NUMBER("grace_ms", U64, presence_grace_ms, 0, 0, 60000),
+    NUMBER("window_ms", U64, presence_window_ms, 50, 10, 1000),
+    NUMBER("count_only_above", U64, presence_count_only_above, 0, 0, 10000000),
     END,
 };
 static const plx_config_section presence_section = {

@@ -22,6 +22,11 @@ typedef void plx_admin_cb(void *arg, unsigned status, plx_slice json);
  * the return. */
 void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
+/* query: {"topic","count"?} -> {"KEY":{"metas":[...]},...}; with `count` (whatever its value, but
+ * false) {"count":n}, the number of metas. 404 unknown_topic, 422 (also count_only: the topic is
+ * too large for a list), 503 as above. */
+void plx_admin_presence(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
+
 /* query: {"topic","since"?,"limit"?} -> {"messages":[{"position","event","payload"}, ...],
  * "position":"<epoch>:<offset>"}, oldest first: after `since` the first ones, else the last ones.
  * `position` is the `since` of the next call. A message kept from before the topic had history may

@@ -186,6 +186,28 @@ unsigned plx_admin_read_publication(const plx_config *config, plx_json_value bod
     return status;
 }
 
+unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query, plx_buf *topic,
+                                 bool *count, json_object *error)
+{
+    static const char *const names[] = {"topic", "count", NULL};
+    json_object *members = plx_json_new_object(), *asked;
+    uint64_t size = 0, ttl_s = 0;
+    plx_slice text, none;
+    unsigned status =
+        read_members(query, names, "There are topic and count.", members, &none, error);
+
+    if (status == 0)
+        status = read_name(members, "topic", "invalid_topic", PLX_NAME_MAX, &text, error);
+    if (status == 0) {
+        plx_buf_add(topic, text);
+        *count = json_object_object_get_ex(members, "count", &asked);
+        if (!plx_route_history(config, text, &size, &ttl_s))
+            status = say_unknown(text, error);
+    }
+    json_object_put(members);
+    return status;
+}
+
 static unsigned read_since(json_object *members, plx_admin_history_query *out, json_object *error)
 {
     json_object *value;

@@ -26,6 +26,11 @@ void plx_admin_publication_fini(plx_admin_publication *a);
 unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
                                     plx_admin_publication *out, json_object *error);
 
+/* Reads {"topic","count"?} as a query string has them (count: present, whatever its value); appends
+ * the topic. The same. */
+unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query, plx_buf *topic,
+                                 bool *count, json_object *error);
+
 /* What is asked of a topic's history. */
 typedef struct plx_admin_history_query {
     json_object *members; /* owned by the caller, whatever reading returned */

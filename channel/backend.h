@@ -92,6 +92,24 @@ int plx_channel_broadcast_from(plx_channel *ch, plx_call *call, plx_slice event,
 int plx_channel_broadcast_to(plx_channel *ch, plx_call *call, plx_slice topic, plx_slice event,
                              plx_payload payload);
 
+/* Presence (Phoenix: track/3, update/4, untrack/2). key: plain text of at most 256 bytes; meta: a
+ * JSON object of at most 4 KB without phx_ref and phx_ref_prev. One entry for each key, at most 64
+ * for a socket and topic; they end with the membership. What a join tracks counts once it is
+ * accepted: its client is then pushed `presence_state`, and gets each `presence_diff` after it; a
+ * membership that tracked nothing at its join gets the diffs as they come. 0, PLX_E_INVALID (no
+ * such object), PLX_E_TOOBIG, PLX_E_DENIED (track: the key is tracked already), PLX_E_NOTFOUND
+ * (update, untrack: it is not). A reply follows when Redis has taken the change; the diff may come
+ * before it or after; when that fails the answer is an error reply as for broadcasts. */
+int plx_channel_track(plx_channel *ch, plx_call *call, plx_slice key, plx_slice meta);
+int plx_channel_update(plx_channel *ch, plx_call *call, plx_slice key, plx_slice meta);
+int plx_channel_untrack(plx_channel *ch, plx_call *call, plx_slice key);
+
+/* Who is on the topic, {"KEY":{"metas":[META,...]},...} as last published (Phoenix: list/1). The
+ * callback comes once, after the return, with err = 0 and json, or an error (Redis is away, the
+ * topic is count-only) and an empty text; the call must be open until then. */
+typedef void plx_presences_cb(void *arg, plx_channel *ch, plx_call *call, int err, plx_slice json);
+void plx_channel_presences(plx_channel *ch, plx_call *call, plx_presences_cb *cb, void *arg);
+
 /* The answers. */
 void plx_call_ok(plx_call *call, plx_payload response);    /* {:ok, ..}, also as a reply */
 void plx_call_error(plx_call *call, plx_payload response); /* {:error, ..}, also as a reply */

@@ -113,6 +113,26 @@ static void close_entry(plx_channel_entry *e)
         dlclose(e->module);
 }
 
+/* Kept while a roster is open; a day longer than any log could be missed for. */
+#define PRESENCE_TTL_S 86400
+#define WINDOW_MS      50 /* where no presence section says otherwise */
+
+static plx_presence_rules rules_of(const plx_channel_config *c)
+{
+    plx_presence_rules rules = {.window_ms = WINDOW_MS, .ttl_s = PRESENCE_TTL_S};
+
+    if (c->has_presence) {
+        rules.window_ms = c->presence_window_ms;
+        rules.grace_ms = c->presence_grace_ms;
+        rules.count_only_above = c->presence_count_only_above;
+    }
+    if (c->has_history) {
+        rules.history_size = c->history_size;
+        rules.history_ttl_s = c->history_ttl_s;
+    }
+    return rules;
+}
+
 static int open_section(const plx_config *config, const plx_socket_config *socket, plx_channels *c,
                         plx_buf *problem)
 {
@@ -122,6 +142,7 @@ static int open_section(const plx_config *config, const plx_socket_config *socke
     c->entries = plx_alloc_zero(socket->channel_count, sizeof *c->entries);
     for (size_t i = 0; i < socket->channel_count && err == 0; i++) {
         c->entries[i].config = &socket->channels[i];
+        c->entries[i].rules = rules_of(&socket->channels[i]);
         err = open_entry(config, &c->entries[i], problem);
     }
     return err;
@@ -160,4 +181,14 @@ const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice top
     if (topic.len > 0) /* nobody's, even with a pattern "*": nothing can be published there */
         config = plx_route_channel(c->config, topic);
     return config ? &c->entries[config - c->config->channels] : NULL;
+}
+
+const plx_presence_rules *plx_channels_presence(const plx_channels *channels, size_t count,
+                                                plx_slice topic)
+{
+    const plx_channel_entry *entry = NULL;
+
+    for (size_t i = 0; i < count && !entry; i++)
+        entry = plx_channels_route(&channels[i], topic);
+    return entry ? &entry->rules : NULL;
 }

@@ -5,9 +5,11 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "channel/backend.h"
+#include "store/presence.h"
 
 typedef struct plx_channel_entry {
     const plx_channel_config *config;
+    plx_presence_rules rules; /* also without a presence section: a module may track */
     const plx_backend *backend;
     void *state;
     void *module; /* dlopen handle, or NULL */
@@ -31,6 +33,11 @@ void plx_channels_close(plx_channels *channels, size_t count);
 /* The entry that routes a topic (exact beats prefix, the longest match wins), or NULL. The empty
  * topic is nobody's. */
 const plx_channel_entry *plx_channels_route(const plx_channels *c, plx_slice topic);
+
+/* The rules of a topic's presence, from the first socket section that routes it; NULL: none does.
+ */
+const plx_presence_rules *plx_channels_presence(const plx_channels *channels, size_t count,
+                                                plx_slice topic);
 
 /* The built-in ones. They have no `settings`: they read the channel's options. */
 extern const plx_backend plx_relay_backend, plx_echo_backend;

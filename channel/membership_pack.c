@@ -2,6 +2,7 @@
  *
  *     KIND LENGTH ":" BYTES   for join_ref and ref; KIND: n(ull), s(tring), j(son)
  *     "a" LENGTH ":" BYTES    the assigns; absent when there are none
+ *     "t" "w" "d" ...         its presence: see track.c
  *
  * Only Pollux writes and reads it, but what comes from Redis is checked like
  * anything else.
@@ -26,6 +27,7 @@ void plx_membership_pack(const plx_membership *m, plx_buf *out)
     pack(out, kinds[m->ref.kind], m->ref.text);
     if (m->assigns.len > 0)
         pack(out, 'a', m->assigns);
+    plx_tracks_pack(m, out);
 }
 
 /* Takes "KIND LENGTH : BYTES" off *rest. */
@@ -61,17 +63,26 @@ static int unpack_term(plx_slice *rest, plx_term *out)
     return PLX_E_INVALID;
 }
 
-static int unpack_assigns(plx_slice rest, plx_slice *out)
+/* Whatever follows the refs. */
+static int unpack_rest(plx_membership *m, plx_slice rest)
 {
     char kind;
+    plx_slice bytes;
     plx_json_value value;
 
-    *out = plx_slice_make(NULL, 0);
-    if (rest.len == 0)
-        return 0;
-    if (unpack(&rest, &kind, out) != 0 || kind != 'a' || rest.len > 0 ||
-        plx_json_check(*out, &value) != 0 || value.type != PLX_JSON_OBJECT)
-        return PLX_E_INVALID;
+    while (rest.len > 0) {
+        if (unpack(&rest, &kind, &bytes) != 0)
+            return PLX_E_INVALID;
+        if (kind != 'a') {
+            if (plx_tracks_unpack(m, kind, bytes) != 0)
+                return PLX_E_INVALID;
+            continue;
+        }
+        if (m->assigns.len > 0 || plx_json_check(bytes, &value) != 0 ||
+            value.type != PLX_JSON_OBJECT)
+            return PLX_E_INVALID;
+        m->assigns = plx_slice_make(plx_slice_dup(bytes), bytes.len);
+    }
     return 0;
 }
 
@@ -79,18 +90,20 @@ plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
 {
     const plx_channel_entry *entry = plx_channels_route(s->channels, slot->topic);
     plx_term join_ref, ref;
-    plx_slice assigns, state = slot->state;
+    plx_slice state = slot->state;
     plx_membership *m;
 
-    if (!entry || unpack_term(&state, &join_ref) != 0 || unpack_term(&state, &ref) != 0 ||
-        unpack_assigns(state, &assigns) != 0)
+    if (!entry || unpack_term(&state, &join_ref) != 0 || unpack_term(&state, &ref) != 0)
         return NULL;
     m = plx_membership_new(s, entry, slot->topic, join_ref, ref);
-    if (assigns.len > 0)
-        m->assigns = plx_slice_make(plx_slice_dup(assigns), assigns.len);
+    m->start = slot->start;
+    if (unpack_rest(m, state) != 0) {
+        plx_membership_unref(m);
+        return NULL;
+    }
+    m->assigns_changed = false;
     m->state = PLX_JOINED;
     m->accepted = m->opened = m->shown = true;
-    m->start = slot->start;
     m->diffs_after = slot->diffs_after;
     m->goes_back = slot->goes_back;
     m->slot = slot->number;

@@ -68,6 +68,7 @@ void plx_membership_unref(plx_membership *m)
     if (--m->refs > 0)
         return;
     free((char *)m->assigns.data);
+    plx_tracks_free(m);
     plx_socket_unref(m->socket);
     free(m);
 }
@@ -95,6 +96,10 @@ void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
         return;
     m->state = PLX_ENDED;
     m->socket->membership_count--;
+    plx_tracks_end(m, m->socket->closing);
+    if (m->noted)
+        plx_owner_forget(m->socket->store, m->topic, m->socket->session);
+    m->noted = false;
     if (m->accepted && entry->backend->terminate)
         entry->backend->terminate(entry->state, (plx_channel *)m, reason);
 }

@@ -23,6 +23,7 @@
 
 #include "base/list.h"
 #include "channel/backends.h"
+#include "channel/diffs.h"
 #include "channel/message.h"
 #include "store/feed.h"
 #include "store/session.h"
@@ -65,7 +66,10 @@ struct plx_membership {
     plx_membership *replaces; /* while opening: the old membership of the same topic, or NULL */
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
+    struct plx_tracks *tracks; /* its presence; NULL: it never tracked anything */
+    plx_diffs diffs;           /* which diffs are for it; WebSocket: kept by the transport */
     unsigned refs;
+    bool noted;     /* plx_owner_note */
     bool accepted;  /* by the backend: terminate is due at the end */
     bool opened;    /* ops->open was called: ops->closed is due */
     bool shown;     /* the message that opens it was emitted */
@@ -78,6 +82,8 @@ struct plx_membership {
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
     void *transport;      /* free for the transport; NULL at first, which frees it in `closed` */
+    plx_roster *roster;   /* WebSocket: of a topic on which it tracks something; the transport's */
+    void *presence;       /* like `transport`: the state that it waits for */
 };
 
 /* join_ref that pushes and later replies carry: the one sent, or the join's ref when it was null.
@@ -86,6 +92,7 @@ plx_term plx_membership_join_ref(const plx_membership *m);
 
 typedef struct plx_socket_ops {
     const char *name; /* "websocket" | "longpoll" */
+    bool leased;      /* what it tracks is held by this worker's lease, not by the session's own */
     /* The next message for this socket. The transport copies or encodes it at once. */
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
@@ -93,6 +100,9 @@ typedef struct plx_socket_ops {
      * m->replaces is set, deliveries continue from where that one stands (m->start is then set to
      * it), unless m->goes_back; and barriers that name that one mean m from then on. */
     void (*open)(plx_socket *s, plx_membership *m);
+    /* m tracks something from its join on, and m->diffs says what it waits for (called again when
+     * that became DUE without an event). May be NULL. */
+    void (*tracks)(plx_socket *s, plx_membership *m);
     /* m is about to be freed: no pointer to it may be kept. (Its end was emitted before, or the
      * whole socket is being closed.) Called for every membership that was opened or restored, once.
      */
@@ -117,6 +127,7 @@ struct plx_socket {
     size_t max_channels;          /* the transport's own bound; 0: none */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
+    bool keeps_presence;          /* its end untracks nothing: the transport does */
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
      * entry 0: WebSocket, no producer. */
     uint64_t entry;

@@ -24,6 +24,8 @@
 #include "base/alloc.h"
 #include "channel/recovery.h"
 #include "channel/socket.h"
+#include "channel/record.h"
+#include "channel/track.h"
 
 enum plx_call_kind {
     PLX_CALL_JOIN,
@@ -183,6 +185,10 @@ void plx_call_ask(plx_call *call, const plx_slice *event, plx_payload own);
 size_t plx_call_barriers(const plx_call *call, unsigned after, const plx_membership *whose,
                          plx_out_barrier *room, plx_out_barrier **out);
 void plx_broadcasts_free(plx_call *call);
+/* Something of the call that Redis has to take before what follows it goes out: a broadcast, or a
+ * change of its presence. Keeps the call until it is done (position: NULL for a change). */
+plx_broadcast *plx_broadcast_new(plx_call *call, size_t bytes);
+void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position, bool repeated);
 /* 0, or PLX_E_INVALID when it is JSON for which nobody vouches and that is invalid. */
 int plx_call_check_payload(const plx_call *call, plx_payload payload);
 

@@ -217,6 +217,9 @@ void plx_membership_ready(plx_membership *m)
         m->replaces->replaced = true;
         plx_call_say_close(call, m->replaces);
     }
+    if (s->ops->leased && m->entry->backend->terminate)
+        plx_record_note(m);
+    plx_tracks_begin(call);
     tell_place(call);
     decide(call);
     plx_socket_exit(s);

@@ -72,6 +72,8 @@ int plx_channel_assign(plx_channel *ch, plx_slice json_object)
         return PLX_E_INVALID;
     m->assigns = plx_slice_make(plx_slice_dup(value.text), value.text.len);
     m->assigns_changed = true;
+    if (m->noted)
+        plx_record_note(m);
     free(old); /* only now: the new text may lie in it */
     return 0;
 }
@@ -141,7 +143,7 @@ static plx_membership *watcher(const plx_call *call, plx_slice topic)
     return m->shown ? m : NULL;
 }
 
-static plx_broadcast *broadcast_new(plx_call *call, size_t bytes)
+plx_broadcast *plx_broadcast_new(plx_call *call, size_t bytes)
 {
     plx_broadcast *b = plx_alloc_zero(1, sizeof *b);
 
@@ -201,9 +203,9 @@ static void settle(plx_broadcast *b, int err, const plx_position *position, bool
         call->unavailable = true;
         if (err == PLX_E_DOWN || err == PLX_E_TIMEOUT)
             call->m->socket->unavailable = true;
-        plx_log_limited(PLX_WARNING, "a broadcast by \"%.*s\" failed: %s", (int)call->m->topic.len,
-                        call->m->topic.data, plx_strerror(err));
-    } else if (target) {
+        plx_log_limited(PLX_WARNING, "what \"%.*s\" asked of Redis failed: %s",
+                        (int)call->m->topic.len, call->m->topic.data, plx_strerror(err));
+    } else if (target && position) {
         b->offset = position->offset;
         if (repeated)
             begin_before(target, position);
@@ -213,9 +215,8 @@ static void settle(plx_broadcast *b, int err, const plx_position *position, bool
     count_settled(call);
 }
 
-static void published(void *arg, int err, const plx_position *position, bool repeated)
+void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position, bool repeated)
 {
-    plx_broadcast *b = arg;
     plx_call *call = b->call;
     plx_socket *s = call->m->socket;
     bool was_busy;
@@ -231,6 +232,11 @@ static void published(void *arg, int err, const plx_position *position, bool rep
         plx_lane_run_all(s);
     plx_call_unref(call);
     plx_socket_exit(s);
+}
+
+static void published(void *arg, int err, const plx_position *position, bool repeated)
+{
+    plx_broadcast_done(arg, err, position, repeated);
 }
 
 /* The log reaches back as far as any section wants that knows the topic. */
@@ -271,7 +277,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     }
     if (to_others)
         p.from = s->session;
-    b = broadcast_new(call, BROADCAST_COST + topic.len + event.len + payload.bytes.len);
+    b = plx_broadcast_new(call, BROADCAST_COST + topic.len + event.len + payload.bytes.len);
     if (!to_others && !s->closing && (b->target = watcher(call, topic)))
         b->target->refs++;
     plx_topic_publish(s->store, &p, published, b);

@@ -21,6 +21,7 @@ typedef struct exchange {
 
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
+static void presence(plx_api *api, plx_http_request *r, exchange *x);
 static void history(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
 
@@ -30,6 +31,7 @@ static const struct route {
 } routes[] = {
     {"/publish", "POST", "allow: POST\r\n", publish},
     {"/disconnect", "POST", "allow: POST\r\n", disconnect},
+    {"/presence", "GET", "allow: GET\r\n", presence},
     {"/history", "GET", "allow: GET\r\n", history},
     {"/health", "GET", "allow: GET\r\n", health},
 };
@@ -77,7 +79,8 @@ static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
 }
 
 /* The query's members, all of them text, are the operation's. */
-static void history(plx_api *api, plx_http_request *r, exchange *x)
+static void by_query(plx_api *api, const plx_http_request *r, exchange *x,
+                     void (*run)(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg))
 {
     json_object *query = NULL;
     plx_buf text;
@@ -85,11 +88,21 @@ static void history(plx_api *api, plx_http_request *r, exchange *x)
     plx_buf_init(&text, 0);
     if (plx_query_json(r->query, NULL, NULL, NULL, 0, &query) == 0 &&
         plx_json_write(&text, query) == 0)
-        plx_admin_history(api->store, plx_buf_slice(&text), answered, x);
+        run(api->store, plx_buf_slice(&text), answered, x);
     else
         answered(x, 400, plx_slice_of(BAD_QUERY));
     plx_buf_fini(&text);
     json_object_put(query);
+}
+
+static void presence(plx_api *api, plx_http_request *r, exchange *x)
+{
+    by_query(api, r, x, plx_admin_presence);
+}
+
+static void history(plx_api *api, plx_http_request *r, exchange *x)
+{
+    by_query(api, r, x, plx_admin_history);
 }
 
 static void health(plx_api *api, plx_http_request *r, exchange *x)
@@ -180,7 +193,7 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, POST disconnect, GET history and GET health.",
+               "There are POST publish, POST disconnect, GET presence, GET history and GET health.",
                "nothing of the API has this path");
     else if (!plx_slice_is(r->method, route->method))
         refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");

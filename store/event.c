@@ -43,7 +43,7 @@ void plx_event_unref(plx_event *e)
 {
     if (!e || --e->refs > 0)
         return;
-    for (size_t i = 0; i < PLX_EVENT_ENCODINGS; i++)
+    for (size_t i = 0; i <= PLX_EVENT_REFS; i++)
         plx_blob_unref(e->encoded[i]);
     free(e);
 }

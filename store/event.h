@@ -16,7 +16,9 @@ enum plx_kind {
     PLX_KIND_PRESENCE = 'p' /* a diff: JSON; carries no position, is not replayed */
 };
 
-#define PLX_EVENT_ENCODINGS 16
+#define PLX_EVENT_ENCODINGS 17
+/* The slot after those of the layers above is presence.c's: which refs a diff joins. */
+#define PLX_EVENT_REFS PLX_EVENT_ENCODINGS
 
 /* A place in a topic's log: "<epoch>:<offset>" in text form. */
 #define PLX_EPOCH_MAX 24
@@ -31,7 +33,7 @@ typedef struct plx_event {
     plx_position position; /* its own offset */
     plx_slice topic, event, payload;
     plx_slice from; /* session that is not to receive it; empty: everybody */
-    plx_blob *encoded[PLX_EVENT_ENCODINGS]; /* NULL until somebody needs it */
+    plx_blob *encoded[PLX_EVENT_ENCODINGS + 1]; /* NULL until somebody needs it */
     char bytes[];
 } plx_event;
 

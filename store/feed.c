@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/feeds.h"
+#include "store/presence_internal.h"
 #include "store/topic_internal.h"
 
 #include <assert.h>
@@ -162,6 +163,8 @@ void plx_feed_accept(plx_feed *f, plx_event *e)
     f->at.offset++;
     f->feeds->store->counters.events++;
     plx_ring_push(&f->ring, e);
+    if (e->kind == PLX_KIND_PRESENCE)
+        plx_presence_flushed(f->feeds->store, f->topic);
     plx_list walk, *node;
     plx_list_init(&walk);
     plx_list_splice(&walk, &f->live);
@@ -221,7 +224,12 @@ static void take(plx_feed *f, plx_event *e)
 
 static void on_message(void *owner, plx_slice payload)
 {
+    static const plx_slice note = PLX_LIT("p ");
     plx_feed *f = owner;
+    if (plx_slice_starts(payload, note)) {
+        plx_presence_noted(f->feeds->store, f->topic, payload);
+        return;
+    }
     plx_event *e = plx_topic_message_event(f->topic, payload);
     if (!e) {
         plx_store_odd("message of a topic");

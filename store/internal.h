@@ -11,6 +11,9 @@ struct plx_mail;
 struct plx_calls;
 struct plx_sweeper;
 struct plx_subscriber;
+struct plx_presence;
+struct plx_owner;
+struct plx_owner_sweeper;
 
 #define PLX_WORKER_LEN 16
 
@@ -23,10 +26,13 @@ struct plx_store {
     plx_laters laters;
     plx_conn *conn; /* commands */
     struct plx_subscriber *subscriber;
-    struct plx_mail *mail;       /* mailbox.c */
-    struct plx_feeds *feeds;     /* feeds.c */
-    struct plx_calls *calls;     /* control.c */
-    struct plx_sweeper *sweeper; /* sweep.c; NULL until plx_session_sweep_start */
+    struct plx_mail *mail;                   /* mailbox.c */
+    struct plx_feeds *feeds;                 /* feeds.c */
+    struct plx_calls *calls;                 /* control.c */
+    struct plx_sweeper *sweeper;             /* sweep.c; NULL until plx_session_sweep_start */
+    struct plx_presence *presence;           /* presence.c */
+    struct plx_owner *owner;                 /* owner.c; NULL until plx_owner_start */
+    struct plx_owner_sweeper *owner_sweeper; /* owner_sweep.c; NULL until plx_owner_sweep_start */
     plx_store_watch *watches;
     bool was_up; /* what the watches were told last */
     plx_store_counters counters;

@@ -1,5 +1,5 @@
-/* The scripts' texts are C strings made by the build out of store/lua/<name>.lua. Those of
- * sessions share helper functions: session.lua goes before each of them.
+/* The scripts' texts are C strings made by the build out of store/lua/<name>.lua. Those of a kind
+ * share helper functions, which go before each of them.
  */
 #include "store/script.h"
 #include "base/buf.h"
@@ -11,37 +11,45 @@
 #include "store/lua.inc"
 
 #define SHA_HEX 40
+#define PARTS   3
 
 static struct {
-    const char *prelude, *text;
+    const char *parts[PARTS];
     char sha[SHA_HEX + 1];
 } scripts[PLX_SCRIPT_COUNT] = {
-    [PLX_SCRIPT_PUBLISH] = {plx_lua_topic, plx_lua_publish, ""},
-    [PLX_SCRIPT_POSITION] = {plx_lua_topic, plx_lua_position, ""},
-    [PLX_SCRIPT_READ] = {plx_lua_topic, plx_lua_read, ""},
-    [PLX_SCRIPT_SINCE] = {plx_lua_topic, plx_lua_since, ""},
-    [PLX_SCRIPT_HISTORY] = {plx_lua_topic, plx_lua_history, ""},
-    [PLX_SCRIPT_LATEST] = {plx_lua_topic, plx_lua_latest, ""},
-    [PLX_SCRIPT_REWIND] = {plx_lua_topic, plx_lua_rewind, ""},
-    [PLX_SCRIPT_CREATE] = {plx_lua_session, plx_lua_create, ""},
-    [PLX_SCRIPT_POLL] = {plx_lua_session, plx_lua_poll, ""},
-    [PLX_SCRIPT_LOOK] = {plx_lua_session, plx_lua_look, ""},
-    [PLX_SCRIPT_POST] = {plx_lua_session, plx_lua_post, ""},
-    [PLX_SCRIPT_TAKE] = {plx_lua_session, plx_lua_take, ""},
-    [PLX_SCRIPT_COMMIT] = {plx_lua_session, plx_lua_commit, ""},
-    [PLX_SCRIPT_RENEW] = {plx_lua_session, plx_lua_renew, ""},
-    [PLX_SCRIPT_END] = {plx_lua_session, plx_lua_end, ""},
-    [PLX_SCRIPT_EXPIRE] = {plx_lua_session, plx_lua_expire, ""},
-    [PLX_SCRIPT_DROP] = {plx_lua_session, plx_lua_drop, ""},
-    [PLX_SCRIPT_DUE] = {"", plx_lua_due, ""},
-    [PLX_SCRIPT_LISTED] = {"", plx_lua_listed, ""},
+    [PLX_SCRIPT_PUBLISH] = {{plx_lua_topic, plx_lua_publish}, ""},
+    [PLX_SCRIPT_POSITION] = {{plx_lua_topic, plx_lua_position}, ""},
+    [PLX_SCRIPT_SINCE] = {{plx_lua_topic, plx_lua_since}, ""},
+    [PLX_SCRIPT_HISTORY] = {{plx_lua_topic, plx_lua_history}, ""},
+    [PLX_SCRIPT_LATEST] = {{plx_lua_topic, plx_lua_latest}, ""},
+    [PLX_SCRIPT_READ] = {{plx_lua_topic, plx_lua_read}, ""},
+    [PLX_SCRIPT_REWIND] = {{plx_lua_topic, plx_lua_rewind}, ""},
+    [PLX_SCRIPT_CREATE] = {{plx_lua_session, plx_lua_create}, ""},
+    [PLX_SCRIPT_POLL] = {{plx_lua_session, plx_lua_poll}, ""},
+    [PLX_SCRIPT_LOOK] = {{plx_lua_session, plx_lua_look}, ""},
+    [PLX_SCRIPT_POST] = {{plx_lua_session, plx_lua_post}, ""},
+    [PLX_SCRIPT_TAKE] = {{plx_lua_session, plx_lua_take}, ""},
+    [PLX_SCRIPT_COMMIT] = {{plx_lua_session, plx_lua_commit}, ""},
+    [PLX_SCRIPT_RENEW] = {{plx_lua_session, plx_lua_renew}, ""},
+    [PLX_SCRIPT_END] = {{plx_lua_session, plx_lua_end}, ""},
+    [PLX_SCRIPT_EXPIRE] = {{plx_lua_session, plx_lua_expire}, ""},
+    [PLX_SCRIPT_DROP] = {{plx_lua_session, plx_lua_drop}, ""},
+    [PLX_SCRIPT_DUE] = {{plx_lua_due}, ""},
+    [PLX_SCRIPT_LISTED] = {{plx_lua_listed}, ""},
+    [PLX_SCRIPT_PRESENCE_CHANGE] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_change}, ""},
+    [PLX_SCRIPT_PRESENCE_FLUSH] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_flush}, ""},
+    [PLX_SCRIPT_PRESENCE_STATE] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_state}, ""},
+    [PLX_SCRIPT_PRESENCE_DROP] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_drop}, ""},
+    [PLX_SCRIPT_OWNER_BEAT] = {{plx_lua_owner_beat}, ""},
+    [PLX_SCRIPT_OWNER_CLAIM] = {{plx_lua_owner_claim}, ""},
+    [PLX_SCRIPT_OWNER_LEFT] = {{plx_lua_owner_left}, ""},
 };
 
 static void full_text(enum plx_script script, plx_buf *out)
 {
     plx_buf_init(out, 0);
-    plx_buf_str(out, scripts[script].prelude);
-    plx_buf_str(out, scripts[script].text);
+    for (size_t i = 0; i < PARTS && scripts[script].parts[i]; i++)
+        plx_buf_str(out, scripts[script].parts[i]);
 }
 
 static const char *sha_of(enum plx_script script)

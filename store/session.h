@@ -53,6 +53,7 @@ typedef struct plx_slot {
     plx_position start;   /* deliveries begin after it */
     uint64_t diffs_after; /* presence diffs up to there are not for it */
     bool goes_back;       /* it begins at start whatever the socket was given before */
+    plx_slice presence;   /* opaque to the store: what a poll has to know of its presence */
     plx_slice state;      /* opaque to the store: join refs, assigns */
 } plx_slot;
 

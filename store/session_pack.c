@@ -96,6 +96,7 @@ void plx_slot_pack(plx_buf *out, const plx_slot *slot)
 {
     put_number(out, VERSION);
     put_position(out, &slot->start);
+    put_slice(out, slot->presence);
     put_reach(out, slot);
     put_slice(out, slot->topic);
 }
@@ -104,7 +105,8 @@ int plx_slot_unpack(plx_slice bytes, plx_slot *out)
 {
     plx_slot slot = {0};
     if (!take_version(&bytes) || !take_position(&bytes, &slot.start) ||
-        !take_reach(&bytes, &slot) || !take_slice(&bytes, &slot.topic) || bytes.len > 0)
+        !take_slice(&bytes, &slot.presence) || !take_reach(&bytes, &slot) ||
+        !take_slice(&bytes, &slot.topic) || bytes.len > 0)
         return PLX_E_INVALID;
     *out = slot;
     return 0;

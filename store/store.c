@@ -7,6 +7,7 @@
 #include "store/control_internal.h"
 #include "store/feeds.h"
 #include "store/mailbox.h"
+#include "store/presence_internal.h"
 #include "store/script.h"
 #include "store/subscriber.h"
 #include "store/sweep.h"
@@ -92,6 +93,8 @@ static void conn_greet(void *owner)
 static void conn_up(void *owner)
 {
     plx_store *s = owner;
+    plx_owner_conn_up(s->owner);
+    plx_presence_conn_up(s->presence);
     plx_feeds_conn_up(s->feeds);
     plx_store_changed(s);
 }
@@ -135,6 +138,7 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
     s->feeds = plx_feeds_open(s);
     s->mail = plx_mail_open(s);
     s->calls = plx_calls_open(s);
+    s->presence = plx_presence_open(s);
     return s;
 }
 
@@ -142,12 +146,18 @@ void plx_store_close(plx_store *s)
 {
     s->watches = NULL;
     plx_sweeper_stop(s->sweeper);
+    plx_owner_sweeper_stop(s->owner_sweeper);
+    plx_owner_halt(s->owner);
     plx_calls_stop(s->calls);
+    plx_presence_stop(s->presence);
     plx_feeds_stop(s->feeds);
     plx_mail_stop(s->mail);
     /* From here on callbacks of commands find everything in place, but nothing going on. */
     plx_conn_close(s->conn);
     plx_sweeper_free(s->sweeper);
+    plx_owner_sweeper_free(s->owner_sweeper);
+    plx_presence_free(s->presence);
+    plx_owner_close(s->owner);
     plx_calls_free(s->calls);
     plx_feeds_free(s->feeds);
     plx_mail_free(s->mail);

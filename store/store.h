@@ -81,6 +81,7 @@ typedef struct plx_store_counters {
     uint64_t lost;               /* watches that were told `lost` */
     uint64_t sessions_swept;     /* ended or expired sessions that this worker won */
     uint64_t sessions_overflown; /* ended because their queue was full */
+    uint64_t owners_swept;       /* dead WebSocket workers that this one won */
 } plx_store_counters;
 const plx_store_counters *plx_store_counters_get(const plx_store *s);
 

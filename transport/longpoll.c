@@ -222,6 +222,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     plx_mailbox_set(store, &lp->mailbox);
     lp->sweep.ended = on_ended;
     plx_session_sweep_start(store, &lp->sweep);
+    plx_record_sweep_start(&lp->owners, store, channels);
     lp->up.up = on_up;
     lp->up.down = on_down;
     plx_store_watch_add(store, &lp->up);

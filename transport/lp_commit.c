@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "channel/track.h"
 #include "store/topic.h"
 
 #include <stdlib.h>
@@ -28,6 +29,8 @@ static void on_committed(void *arg, int err, const plx_work *next)
         plx_lp_work_release(w);
         return;
     }
+    if (err == PLX_E_GONE)
+        plx_lp_work_untrack(w); /* whoever cleaned up after the session did not know of it */
     if (err != 0) {
         plx_lp_work_release(w);
         if (err == PLX_E_GONE)
@@ -55,18 +58,22 @@ static size_t changed_slots(plx_lp_work *w, plx_slot *slots, plx_buf *state)
             continue;
         size_t before = state->len;
         plx_membership_pack(m, state);
-        /* The offset for now: the buffer may still move. */
+        size_t middle = state->len;
+        plx_hint_pack(m, state);
+        /* The lengths for now: the buffer may still move. */
         slots[n++] = (plx_slot){.number = m->slot,
                                 .topic = m->topic,
                                 .start = m->start,
                                 .diffs_after = m->diffs_after,
                                 .goes_back = m->goes_back,
-                                .state = plx_slice_make(NULL, state->len - before)};
+                                .presence = plx_slice_make(NULL, state->len - middle),
+                                .state = plx_slice_make(NULL, middle - before)};
     }
     const char *at = state->data;
     for (size_t i = 0; i < n; i++) {
         slots[i].state.data = at;
-        at += slots[i].state.len;
+        slots[i].presence.data = at += slots[i].state.len;
+        at += slots[i].presence.len;
     }
     return n;
 }

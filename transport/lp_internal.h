@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "channel/route.h"
+#include "channel/record.h"
 #include "channel/socket.h"
 #include "store/control.h"
 #include "store/session.h"
@@ -28,6 +29,7 @@ struct plx_longpoll {
     struct ev_loop *loop;
     plx_mailbox mailbox;
     plx_session_sweep sweep;
+    plx_record_sweep owners;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
     plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */

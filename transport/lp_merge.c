@@ -22,6 +22,8 @@ void plx_lp_topic_fini(plx_lp_topic *t)
 {
     for (size_t i = t->head; i < t->count; i++)
         plx_event_unref(t->events[i]);
+    plx_event_unref(t->state);
+    t->state = NULL;
     free(t->events);
     t->events = NULL;
     t->head = t->count = t->capacity = t->bytes = 0;
@@ -115,6 +117,30 @@ static bool put_event(plx_lp_merge *m, const plx_lp_topic *t, plx_event *e, answ
     return true;
 }
 
+/* Puts the topic's state into the answer: a broadcast's text, with the socket's join_ref in the
+ * place of the null. False: it has no room. */
+static bool put_state(plx_lp_merge *m, plx_lp_topic *t, answer *a)
+{
+    const plx_slice head = PLX_LIT("\"[null");
+    const plx_blob *text = m->encode(m->arg, t, t->state);
+    if (text && full(a, text->len + t->join_ref.len))
+        return false;
+    if (text) {
+        separate(a);
+        if (t->join_ref.len > 0) {
+            plx_buf_str(a->out, "\"[");
+            plx_buf_add(a->out, t->join_ref);
+            plx_buf_append(a->out, text->data + head.len, text->len - head.len);
+        } else {
+            plx_buf_append(a->out, text->data, text->len);
+        }
+    }
+    plx_diffs_given(&t->diffs, t->state->position.offset);
+    plx_event_unref(t->state);
+    t->state = NULL;
+    return true;
+}
+
 /* Puts an entry's text into the answer. False: it has no room. */
 static bool put_entry(const plx_lp_entry *e, answer *a)
 {
@@ -142,6 +168,8 @@ static void drop_event(plx_lp_topic *t)
 /* Delivers the events of a topic up to `limit`. False when the answer became full before. */
 static bool deliver(plx_lp_merge *m, plx_lp_topic *t, uint64_t limit, answer *a)
 {
+    if (t->state && !put_state(m, t, a))
+        return false;
     while (t->head < t->count && t->events[t->head]->position.offset <= limit) {
         plx_event *e = t->events[t->head];
         if (!put_event(m, t, e, a))
@@ -248,6 +276,16 @@ static void keep_past(const plx_lp_merge *m, plx_lp_cursor *c)
     }
 }
 
+static plx_lp_mark mark_of(const plx_lp_topic *t)
+{
+    plx_lp_mark mark = {.slot = t->slot, .offset = t->delivered, .state_at = t->diffs.at};
+    if (t->diffs.mode == PLX_DIFFS_HAS)
+        mark.state = PLX_LP_STATE_SENT;
+    else if (t->diffs.mode == PLX_DIFFS_DUE)
+        mark.state = PLX_LP_STATE_DUE;
+    return mark;
+}
+
 void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c)
 {
     size_t n = 0;
@@ -262,8 +300,9 @@ void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c)
         const plx_lp_topic *t = PLX_CONTAINER(l, plx_lp_topic, node);
         /* Also of a slot whose end is still in the queue: it is not to begin again from its start.
          */
-        if (!t->ended && t->delivered > t->start)
-            c->marks[c->mark_count++] = (plx_lp_mark){t->slot, t->delivered};
+        const plx_lp_mark mark = mark_of(t);
+        if (!t->ended && (t->delivered > t->start || mark.state != PLX_LP_STATE_NONE))
+            c->marks[c->mark_count++] = mark;
     }
     qsort(c->marks, c->mark_count, sizeof *c->marks, by_slot);
 }

@@ -8,6 +8,7 @@
  *   - the entry that ends a slot waits for everything up to `end`, nothing follows;
  *   - a slot goes on where the one before it of the same topic stands, which may be past its end
  *     when events were faster than the news of the end: nothing is delivered twice;
+ *   - a presence_state goes out as soon as it is there, before the diffs that follow it;
  *   - otherwise events of open slots follow the queue, each topic in log order, also while an entry
  *     waits for something.
  * What does not fit an answer stays for the next poll; what is taken moves the
@@ -18,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "channel/diffs.h"
 #include "store/session.h"
 #include "transport/lp_token.h"
 
@@ -40,7 +42,10 @@ typedef struct plx_lp_topic {
     uint64_t last;      /* the end that waits in the queue; UINT64_MAX: none is known */
     plx_event **events; /* owned references, in order; [head, count) are to be delivered */
     size_t head, count, capacity;
-    size_t bytes; /* of the payloads waiting */
+    size_t bytes;       /* of the payloads waiting */
+    plx_diffs diffs;    /* what it has of its topic's presence */
+    plx_event *state;   /* its presence_state, to be given next; owned reference */
+    plx_slice join_ref; /* of pushes to it, as text inside a JSON string; empty: V1; borrowed */
 } plx_lp_topic;
 
 /* start: where the slot begins; delivered: the client's cursor, not before that. */

@@ -21,6 +21,10 @@
 
 /* Topics that have not caught up by then are left for the next poll when something else is due. */
 #define SETTLE_MS 300
+/* A state without the own entry is better than none. */
+#define PATIENCE_MS(p)                                                                             \
+    (PLX_DIFFS_PATIENCE_MS < (p)->socket->lp_window_ms / 2 ? PLX_DIFFS_PATIENCE_MS                 \
+                                                           : (p)->socket->lp_window_ms / 2)
 /* Redis refused a script though it is there: then again. */
 #define RETRY_MS 1000
 /* For the look at the window's end: the client gives up after 20 s. */
@@ -40,6 +44,7 @@ void plx_lp_poll_release(lp_poll *p)
     p->http = NULL;
     ev_timer_stop(p->lp->loop, &p->window);
     ev_timer_stop(p->lp->loop, &p->settle);
+    ev_timer_stop(p->lp->loop, &p->patience);
     plx_list_remove(&p->node);
     plx_list_remove(&p->dirty);
     if (plx_map_get(p->lp->poll_by_key, plx_slice_of(p->key)) == p)
@@ -250,6 +255,13 @@ static void on_settle(struct ev_loop *loop, ev_timer *t, int events)
         try_again(p);
 }
 
+static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)loop;
+    (void)events;
+    plx_lp_poll_impatient(t->data);
+}
+
 static void outdate(lp_poll *p)
 {
     uint64_t wait_ms =
@@ -343,6 +355,8 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
     ev_init(&p->settle, on_settle);
     p->settle.data = p;
     start_settle(p, SETTLE_MS);
+    ev_timer_init(&p->patience, on_patience, plx_lp_seconds(PATIENCE_MS(p)), 0.);
+    p->patience.data = p;
     if (lp->draining)
         answer(p, 204, plx_slice_make(NULL, 0));
     else if (plx_store_up(lp->store))

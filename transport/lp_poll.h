@@ -3,6 +3,7 @@
 #ifndef PLX_TRANSPORT_LP_POLL_H
 #define PLX_TRANSPORT_LP_POLL_H
 
+#include "store/presence.h"
 #include "transport/lp_internal.h"
 #include "transport/lp_merge.h"
 
@@ -15,9 +16,16 @@ typedef struct poll_topic {
     plx_lp_topic merge;
     plx_feed_watch watch;
     lp_poll *poll;
-    uint64_t diffs_after; /* presence diffs up to there are not for this socket */
-    bool settling;        /* counted in poll->unsettled */
-    bool reporting;       /* its gap is being told to the inbox */
+    plx_roster *roster; /* NULL until its state is due */
+    plx_roster_wait state;
+    bool asked;     /* the roster answers */
+    bool deaf;      /* ended before this poll, without a state: no diffs any more */
+    bool owed;      /* counted in poll->unsettled: its state */
+    bool settling;  /* counted in poll->unsettled */
+    bool reporting; /* its gap is being told to the inbox */
+    char awaited[PLX_PHX_REF_LEN + 1]; /* the entry whose diff the state replaces */
+    char *join_ref;                    /* owned, or NULL */
+    uint64_t diffs_after;              /* presence diffs up to there are not for this socket */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
     char name[];
@@ -46,7 +54,7 @@ struct lp_poll {
     size_t held;       /* events that the topics hold for the answer */
     size_t held_bytes; /* of their payloads */
     plx_lp_merge merge;
-    ev_timer window, settle;
+    ev_timer window, settle, patience;
 };
 
 /* lp_poll.c */
@@ -56,11 +64,23 @@ void plx_lp_poll_release(lp_poll *p);
 /* Something may be deliverable: looked at once at the end of the loop turn. */
 void plx_lp_poll_dirty(lp_poll *p);
 
+/* lp_poll_presence.c */
+
+/* Reads what the slot and the cursor say of its presence. */
+void plx_lp_presence_init(poll_topic *t, plx_slice hint);
+void plx_lp_presence_fini(poll_topic *t);
+/* Its state is asked for, if it is due. */
+void plx_lp_presence_ask(poll_topic *t);
+/* Whether an event of kind 'p' is for this socket now. */
+bool plx_lp_presence_take(poll_topic *t, plx_event *e);
+
 /* lp_poll_topics.c */
 
 /* Adds the queue entries and topics of a view that the poll does not know yet. */
 void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v);
 void plx_lp_poll_drop_topics(lp_poll *p);
+/* Whoever waits for the diff with its own entry is given a state without. */
+void plx_lp_poll_impatient(lp_poll *p);
 /* A barrier waits for an event that surely exists: makes the feed fetch it. */
 void plx_lp_poll_chase(lp_poll *p);
 

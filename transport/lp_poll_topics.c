@@ -25,6 +25,7 @@ static poll_topic *topic_at(plx_list *node)
 static void topic_free(poll_topic *t)
 {
     plx_feed_watch_stop(&t->watch);
+    plx_lp_presence_fini(t);
     plx_lp_topic_fini(&t->merge);
     free(t);
 }
@@ -92,7 +93,8 @@ static void hold(poll_topic *t, plx_event *e)
     lp_poll *p = t->poll;
     plx_slice sid = plx_slice_make(p->cursor.sid, PLX_SID_LEN);
     if (plx_slice_eq(e->from, sid) ||
-        (e->kind == PLX_KIND_PRESENCE && e->position.offset <= t->diffs_after))
+        (e->kind == PLX_KIND_PRESENCE &&
+         (!plx_lp_presence_take(t, e) || e->position.offset <= t->diffs_after)))
         return;
     if (e->kind == PLX_KIND_BINARY) {
         p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
@@ -211,6 +213,7 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     t->name_len = slot->topic.len;
     if (slot->topic.len > 0)
         memcpy(t->name, slot->topic.data, slot->topic.len);
+    plx_lp_presence_init(t, slot->presence);
     plx_list_push(&p->merge.topics, &t->merge.node);
     return t;
 }
@@ -222,6 +225,7 @@ static void watch(lp_poll *p, poll_topic *t)
         p->unsettled++;
     }
     watch_from(t, t->merge.delivered);
+    plx_lp_presence_ask(t);
 }
 
 /* Whether the queue still holds the entry that opens this slot. */
@@ -241,6 +245,7 @@ static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e
     poll_topic *t = known ? PLX_CONTAINER(known, poll_topic, merge)
                           : topic_new(p, &e->slot, !opens_later(v, e->slot.number));
     t->merge.last = e->end;
+    t->deaf = !known && t->merge.diffs.mode != PLX_DIFFS_HAS;
     if (known && t->merge.seen >= e->end) {
         plx_feed_watch_stop(&t->watch);
         settled(t);

@@ -20,12 +20,18 @@ void plx_lp_cursor_fini(plx_lp_cursor *c)
     c->mark_count = 0;
 }
 
-uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
+const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot)
 {
     for (size_t i = 0; i < c->mark_count; i++)
         if (c->marks[i].slot == slot)
-            return c->marks[i].offset > start ? c->marks[i].offset : start;
-    return start;
+            return &c->marks[i];
+    return NULL;
+}
+
+uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
+{
+    const plx_lp_mark *m = plx_lp_cursor_mark(c, slot);
+    return m && m->offset > start ? m->offset : start;
 }
 
 /* FNV-1a. Epochs are random and long: of a session's few topics no two are alike. */
@@ -112,8 +118,11 @@ int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c,
     plx_buf_append(&raw, c->sid, PLX_SID_LEN);
     put_varint(&raw, c->q);
     for (size_t i = 0; i < c->mark_count; i++) {
-        put_varint(&raw, c->marks[i].slot);
-        put_varint(&raw, c->marks[i].offset);
+        const plx_lp_mark *m = &c->marks[i];
+        put_varint(&raw, (uint64_t)m->slot << 2 | m->state);
+        put_varint(&raw, m->offset);
+        if (m->state != PLX_LP_STATE_NONE)
+            put_varint(&raw, m->state_at > m->offset ? m->state_at - m->offset : 0);
     }
     for (size_t i = 0; i < c->past_count; i++) {
         put_varint(&raw, 0); /* no slot has this number */
@@ -148,12 +157,20 @@ bool plx_lp_token_form(plx_slice text)
     return true;
 }
 
-static int read_mark(plx_slice *rest, plx_lp_mark *mark)
+static int read_mark(plx_slice *rest, plx_lp_mark *m)
 {
-    uint64_t slot, offset;
-    if (take_varint(rest, &slot) || take_varint(rest, &offset) || slot > UINT32_MAX)
+    uint64_t slot;
+    *m = (plx_lp_mark){.slot = 0};
+    if (take_varint(rest, &slot) || take_varint(rest, &m->offset) || slot >> 2 > UINT32_MAX ||
+        (slot & 3) > PLX_LP_STATE_SENT)
         return PLX_E_INVALID;
-    *mark = (plx_lp_mark){(uint32_t)slot, offset};
+    m->slot = (uint32_t)(slot >> 2);
+    m->state = (enum plx_lp_state)(slot & 3);
+    if (m->state == PLX_LP_STATE_NONE)
+        return 0;
+    if (take_varint(rest, &m->state_at) || m->state_at > UINT64_MAX - m->offset)
+        return PLX_E_INVALID;
+    m->state_at += m->offset;
     return 0;
 }
 

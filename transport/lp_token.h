@@ -3,14 +3,15 @@
  * Phoenix clients keep the token of every poll answer and send it with the next
  * request, so the token can carry the acknowledgement: base64url of
  *
- *     version 1 | vsn | session id (22) | queue cursor | (slot, offset)... |
+ *     version 1 | vsn | session id (22) | queue cursor | (slot, offset [, state])... |
  *     (0, offset, life)... | MAC (16)
  *
- * numbers as LEB128 varints. A poll with a token says "I have everything up to
- * here"; its answer carries the next token. A response that was lost is made
- * again from the token that the client still holds. Slots that are not listed stand
- * at their start. The MAC (HMAC-SHA256 cut to 16 bytes) covers the mount path too:
- * a token is worth nothing at another socket.
+ * numbers as LEB128 varints; the lowest two bits of `slot` say what became of the slot's
+ * presence_state, and whether its place follows (as far as it is newer than the offset). A poll
+ * with a token says "I have everything up to here"; its answer carries the next token. A response
+ * that was lost is made again from the token that the client still holds. Slots that are not listed
+ * stand at their start. The MAC (HMAC-SHA256 cut to 16 bytes) covers the mount path too: a token is
+ * worth nothing at another socket.
  */
 #ifndef PLX_TRANSPORT_LP_TOKEN_H
 #define PLX_TRANSPORT_LP_TOKEN_H
@@ -22,9 +23,17 @@
 /* Longest token that is looked at, in characters (1,000 slots and more). */
 #define PLX_LP_TOKEN_MAX 16384
 
+enum plx_lp_state {
+    PLX_LP_STATE_NONE, /* as the slot's record says */
+    PLX_LP_STATE_DUE,  /* the diff that it replaces was passed: it must hold up to `state_at` */
+    PLX_LP_STATE_SENT  /* it held everything up to `state_at` */
+};
+
 typedef struct plx_lp_mark {
     uint32_t slot;
     uint64_t offset;
+    enum plx_lp_state state;
+    uint64_t state_at; /* not below offset once it was read from a token */
 } plx_lp_mark;
 
 /* Where the client stood in a topic whose slot has ended, when events had been faster than the news
@@ -58,6 +67,8 @@ uint32_t plx_lp_life(const char *epoch);
 uint64_t plx_lp_cursor_past(const plx_lp_cursor *c, uint32_t life);
 /* Keeps an offset for a life; offset 0 forgets it. */
 void plx_lp_cursor_keep(plx_lp_cursor *c, uint32_t life, uint64_t offset);
+/* The mark of a slot, or NULL. */
+const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot);
 
 /* Appends the token. 0 or PLX_E_TOOBIG. */
 int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c, plx_buf *out);

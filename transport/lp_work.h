@@ -46,6 +46,9 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work);
  * store call points to it any more; to be called again by the answer of each. */
 void plx_lp_work_release(plx_lp_work *w);
 
+/* The session is gone: what its memberships track goes too. */
+void plx_lp_work_untrack(plx_lp_work *w);
+
 /* lp_commit.c */
 
 /* Called whenever something was answered: commits when nothing is pending any more. */

@@ -21,6 +21,9 @@ int plx_vsn_parse(plx_slice text, enum plx_vsn *out);
  * it is no message: bad JSON, wrong shape, truncated or unknown binary, names over PLX_NAME_MAX. */
 int plx_decode(enum plx_vsn vsn, bool binary, plx_slice bytes, plx_buf *scratch, plx_message *out);
 
+/* Appends a ref or topic as JSON. */
+void plx_encode_term(plx_term t, plx_buf *to);
+
 /* Encodes a message for one socket, appending to `to`; *binary says which frame it is. With
  * allow_binary false (long-poll, V1) a binary reply becomes the text reply error
  * {"reason":"binary"}, and a binary push returns PLX_E_DENIED with nothing appended (skip it and

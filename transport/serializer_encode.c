@@ -14,7 +14,7 @@ enum { KIND_PUSH = 0, KIND_REPLY = 1, KIND_BROADCAST = 2 };
 /* The text that stands for a binary response where no binary frame can go. */
 #define NOT_BINARY "{\"response\":{\"reason\":\"binary\"},\"status\":\"error\"}"
 
-static void add_term(plx_buf *to, plx_term t)
+void plx_encode_term(plx_term t, plx_buf *to)
 {
     switch (t.kind) {
     case PLX_TERM_NULL:
@@ -49,7 +49,7 @@ static void begin_text(enum plx_vsn vsn, const envelope *e, plx_buf *to)
     const plx_term *const terms[] = {&e->join_ref, &e->ref, &e->topic};
     for (int i = 0; i < 3; i++) {
         plx_buf_byte(to, i == 0 ? '[' : ',');
-        add_term(to, *terms[i]);
+        plx_encode_term(*terms[i], to);
     }
     plx_buf_byte(to, ',');
     plx_json_quote(to, e->event);
@@ -63,9 +63,9 @@ static void end_text(enum plx_vsn vsn, const envelope *e, plx_buf *to)
         return;
     }
     plx_buf_str(to, ",\"ref\":");
-    add_term(to, e->ref);
+    plx_encode_term(e->ref, to);
     plx_buf_str(to, ",\"topic\":");
-    add_term(to, e->topic);
+    plx_encode_term(e->topic, to);
     plx_buf_byte(to, '}');
 }
 

@@ -13,6 +13,7 @@ enum {
     SLOT_V2_TEXT,
     SLOT_V1_DEFLATED,
     SLOT_V2_DEFLATED,
+    SLOT_V2_TAIL,  /* a text frame's payload behind the join_ref */
     SLOT_POSITION, /* the same four with a position */
     SLOT_V2_BINARY = SLOT_POSITION + 4,
     SLOTS
@@ -138,4 +139,56 @@ plx_blob *plx_ws_encode_event(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_
                     ? frame_of(PLX_WS_OP_TEXT, true, packed)
                     : plx_blob_ref(frame);
     return *slot;
+}
+
+/* "[null" is where every text of a broadcast begins: the rest is the same for all. */
+static plx_blob *tail_of(plx_ws_encoder *e, plx_event *event)
+{
+    plx_blob **slot = &event->encoded[SLOT_V2_TAIL];
+    const plx_slice head = PLX_LIT("[null");
+    bool binary;
+    begin(e);
+    if (!*slot && plx_encode_broadcast(PLX_V2, true, false, event, &e->scratch, &binary) == 0)
+        *slot = plx_blob_new(plx_slice_make(e->scratch.data + head.len, e->scratch.len - head.len));
+    return *slot;
+}
+
+/* Small ones, and those that may be deflated, are made like any other push. */
+static plx_blob *push_of(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
+                         plx_term join_ref, const plx_event *event)
+{
+    const plx_out out = {.kind = PLX_OUT_PUSH,
+                         .join_ref = join_ref,
+                         .topic = {PLX_TERM_STRING, event->topic},
+                         .event = event->event,
+                         .payload = {PLX_PAYLOAD_JSON, event->payload}};
+    return plx_ws_encode_out(e, vsn, deflate, &out);
+}
+
+bool plx_ws_encode_pushed(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
+                          plx_term join_ref, plx_event *event, bool whole, plx_blob *parts[2])
+{
+    parts[0] = parts[1] = NULL;
+    if (whole || event->payload.len < PLX_WS_SHARED_BYTES) {
+        parts[0] = push_of(e, vsn, deflate, join_ref, event);
+        return parts[0] != NULL;
+    }
+    if (vsn == PLX_V1) { /* there is no join_ref */
+        plx_blob *frame = plx_ws_encode_event(e, vsn, deflate, false, event);
+        parts[0] = frame ? plx_blob_ref(frame) : NULL;
+        return frame != NULL;
+    }
+    plx_blob *tail = tail_of(e, event);
+    if (!tail)
+        return false;
+    begin(e);
+    plx_buf_byte(&e->scratch, '[');
+    plx_encode_term(join_ref, &e->scratch);
+    char header[PLX_WS_HEADER_MAX];
+    size_t n = plx_ws_header(header, PLX_WS_OP_TEXT, false, e->scratch.len + tail->len);
+    parts[0] = plx_blob_new(plx_slice_make(NULL, n + e->scratch.len));
+    memcpy(parts[0]->data, header, n);
+    memcpy(parts[0]->data + n, e->scratch.data, e->scratch.len);
+    parts[1] = plx_blob_ref(tail);
+    return true;
 }

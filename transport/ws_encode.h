@@ -30,6 +30,15 @@ plx_blob *plx_ws_encode_out(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_de
 plx_blob *plx_ws_encode_event(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
                               bool with_position, plx_event *event);
 
+/* From so many bytes of payload on a frame is sent in two parts. */
+#define PLX_WS_SHARED_BYTES 4096
+
+/* An event as a push to one socket. A large one is made once and shared: parts[0] is the frame's
+ * head with the socket's own join_ref, parts[1] the rest, to be sent directly after it (NULL: there
+ * is none). Both are the caller's. whole: in one part in any case. False: it can't be encoded. */
+bool plx_ws_encode_pushed(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
+                          plx_term join_ref, plx_event *event, bool whole, plx_blob *parts[2]);
+
 /* A control frame (payload of at most 125 bytes), and a close frame with a code and no reason. */
 plx_blob *plx_ws_encode_control(enum plx_ws_opcode opcode, plx_slice payload);
 plx_blob *plx_ws_encode_close(unsigned code);

@@ -5,6 +5,7 @@
  *   ws_conn    a connection's life: reading, queueing, closing, its timer
  *   ws_open    from a request head to an open socket, or to an HTTP answer
  *   ws_socket  between a connection and the channel core
+ *   ws_presence  the states that memberships wait for, and the worker's lease
  *
  * A connection is freed by the server alone, between two loop turns. Whoever finds
  * out that it has to go marks it (plx_ws_conn_kill, plx_ws_conn_close), which takes
@@ -14,7 +15,9 @@
 #define PLX_TRANSPORT_WS_INTERNAL_H
 
 #include "base/map.h"
+#include "channel/record.h"
 #include "channel/socket.h"
+#include "channel/track.h"
 #include "store/control.h"
 #include "transport/connect.h"
 #include "transport/ws_encode.h"
@@ -85,6 +88,10 @@ struct plx_ws_server {
     unsigned refusing; /* connections in that state */
     uint64_t sessions; /* counts up: names of sessions */
     plx_ws_counters counters;
+    plx_list waiting; /* for a state: who has waited longest first */
+    ev_timer patience;
+    plx_owner_watch owner;
+    plx_record_sweep sweep;
     plx_buf message;               /* the decoder's scratch */
     char bytes[PLX_WS_READ_BYTES]; /* what was just read, of whichever connection */
 };
@@ -129,6 +136,21 @@ bool plx_ws_socket_busy(const plx_ws_conn *c);
 void plx_ws_socket_relieve(plx_ws_conn *c);
 /* Ends and frees it; not from inside a callback of the core. */
 void plx_ws_socket_close(plx_ws_conn *c);
+
+/* Lets out what waited for the deliveries that were just made. */
+void plx_ws_socket_release(plx_ws_conn *c);
+/* Sends what takes an event's place for m, behind what m still has to say. Takes both parts. */
+void plx_ws_socket_send(plx_membership *m, plx_blob *parts[2]);
+
+/* ws_presence.c */
+void plx_ws_presence_init(plx_ws_server *s);
+void plx_ws_presence_fini(plx_ws_server *s);
+/* m waits for a state, as m->diffs says. */
+void plx_ws_presence_wait(plx_membership *m);
+/* Whether an event of kind 'p' is for m now. */
+bool plx_ws_presence_take(plx_membership *m, plx_event *e);
+/* m is given no more of its topic's presence. */
+void plx_ws_presence_stop(plx_membership *m);
 
 /* ws_server.c */
 void plx_ws_server_add_id(plx_ws_conn *c);

@@ -118,8 +118,6 @@ static int read_options(int argc, char **argv, options *o)
     return optind < argc ? usage("unexpected argument", argv[optind]) : -1;
 }
 
-/* ---- the parent ---- */
-
 static int run_worker(unsigned index, void *data)
 {
     const service *s = data;

@@ -210,6 +210,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     ev_prepare_start(s->loop, &s->prepare);
     s->control.disconnect = on_disconnect;
     plx_control_set(store, &s->control);
+    plx_ws_presence_init(s);
     return s;
 }
 
@@ -232,6 +233,7 @@ void plx_ws_server_free(plx_ws_server *s)
     while (!plx_list_empty(&s->conns))
         plx_ws_conn_free(PLX_CONTAINER(s->conns.next, plx_ws_conn, node));
     plx_control_set(s->store, NULL);
+    plx_ws_presence_fini(s);
     ev_io_stop(s->loop, &s->accept);
     ev_timer_stop(s->loop, &s->accept_pause);
     ev_timer_stop(s->loop, &s->drain);

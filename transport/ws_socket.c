@@ -101,7 +101,7 @@ static void hold(plx_ws_conn *c, const plx_out *out, plx_blob *frame)
         plx_membership_hold(out->membership);
 }
 
-static void release(plx_ws_conn *c)
+void plx_ws_socket_release(plx_ws_conn *c)
 {
     if (plx_ws_holds_count(c->holds) > 0)
         plx_ws_hold_release(c->holds);
@@ -146,20 +146,29 @@ static void open_membership(plx_socket *s, plx_membership *m)
     plx_feed_watch_start(s->store, &m->watch, m->topic, &m->start);
     if (old && c->holds) {
         plx_ws_hold_rename(c->holds, old, m);
-        release(c);
+        plx_ws_socket_release(c);
     }
 }
 
 static void closed(plx_socket *s, plx_membership *m)
 {
     plx_ws_conn *c = conn_of(s);
+    plx_ws_presence_stop(m);
     plx_feed_watch_stop(&m->watch);
     if (c->holds)
         plx_ws_hold_rename(c->holds, m, NULL);
 }
 
+static void tracks(plx_socket *s, plx_membership *m)
+{
+    (void)s;
+    plx_ws_presence_wait(m);
+}
+
 static const plx_socket_ops socket_ops = {
     .name = "websocket",
+    .leased = true,
+    .tracks = tracks,
     .emit = emit,
     .open = open_membership,
     .closed = closed,
@@ -174,11 +183,31 @@ static void on_ready(plx_feed_watch *w)
     plx_membership_ready(membership_of(w));
 }
 
-static bool is_for(const plx_membership *m, const plx_event *e)
+static bool is_for(plx_membership *m, plx_event *e)
 {
-    if (e->kind == PLX_KIND_PRESENCE && e->position.offset <= m->diffs_after)
-        return false;
+    if (e->kind == PLX_KIND_PRESENCE)
+        return plx_ws_presence_take(m, e) && e->position.offset > m->diffs_after;
     return e->from.len == 0 || !plx_slice_eq(e->from, m->socket->session);
+}
+
+/* Sends a frame in the order of m's events. False: the connection is gone. */
+static bool deliver(plx_ws_conn *c, plx_membership *m, plx_blob *frame)
+{
+    int kept = c->holds ? plx_ws_hold_event(c->holds, m, frame) : 0;
+    if (kept < 0)
+        too_much_held(c);
+    else if (kept == 0)
+        plx_ws_conn_send(c, frame);
+    return kept >= 0;
+}
+
+void plx_ws_socket_send(plx_membership *m, plx_blob *parts[2])
+{
+    plx_ws_conn *c = conn_of(m->socket);
+    if (c->state == PLX_WS_OPEN && deliver(c, m, parts[0]) && parts[1])
+        plx_ws_conn_send(c, parts[1]);
+    plx_blob_unref(parts[0]);
+    plx_blob_unref(parts[1]);
 }
 
 static void on_event(plx_feed_watch *w, plx_event *e)
@@ -190,21 +219,19 @@ static void on_event(plx_feed_watch *w, plx_event *e)
     if (is_for(m, e)) {
         plx_blob *frame = plx_ws_encode_event(&c->server->encoder, c->vsn, &c->deflate,
                                               m->entry->config->has_history, e);
-        int kept = frame && c->holds ? plx_ws_hold_event(c->holds, m, frame) : 0;
-        if (kept < 0)
-            too_much_held(c);
-        else if (frame && kept == 0)
-            plx_ws_conn_send(c, frame);
+        if (frame)
+            deliver(c, m, frame);
     }
-    release(c);
+    plx_ws_socket_release(c);
 }
 
 static void on_lost(plx_feed_watch *w)
 {
     plx_membership *m = membership_of(w);
     plx_ws_conn *c = conn_of(m->socket);
+    plx_ws_presence_stop(m);
     plx_membership_lost(m);
-    release(c);
+    plx_ws_socket_release(c);
 }
 
 static const plx_feed_ops feed_ops = {.ready = on_ready, .event = on_event, .lost = on_lost};

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/workers.h"
+#include "store/presence.h"
 #include "transport/ws_server.h"
 
 #include <signal.h>
@@ -103,6 +104,35 @@ static void on_sigterm(struct ev_loop *loop, ev_signal *sig, int events)
     plx_ws_server_drain(w->server, w->drain_ms, on_drained, w);
 }
 
+/* How long a stopping worker tries to say goodbye to Redis; without it its lease runs out. */
+#define GOODBYE_S 2.
+
+static void on_goodbye(void *arg, int err)
+{
+    const worker *w = arg;
+    if (err != 0)
+        plx_warning("Redis was not told of this stop: %s", plx_strerror(err));
+    ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void on_goodbye_late(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)t;
+    (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* What the sockets had tracked, and this worker's lease. */
+static void say_goodbye(worker *w)
+{
+    ev_timer late;
+    ev_timer_init(&late, on_goodbye_late, GOODBYE_S, 0.);
+    ev_timer_start(w->loop, &late);
+    plx_owner_stop(w->store, on_goodbye, w);
+    ev_run(w->loop, 0);
+    ev_timer_stop(w->loop, &late);
+}
+
 static void report(const plx_ws_server *server)
 {
     plx_ws_counters c;
@@ -139,8 +169,9 @@ static void stop(worker *w)
 {
     report(w->server);
     plx_ws_server_free(w->server);
-    plx_store_close(w->store);
     ev_timer_stop(w->loop, &w->patience);
+    say_goodbye(w);
+    plx_store_close(w->store);
     ev_signal_stop(w->loop, &w->sigterm);
 }
 

@@ -34,19 +34,6 @@ static int help(void)
 
 /* ---- The configuration ---- */
 
-static void print_notes(const plx_config *c)
-{
-    for (size_t i = 0; i < c->socket_count; i++) {
-        for (size_t k = 0; k < c->sockets[i].channel_count; k++) {
-            const plx_channel_config *ch = &c->sockets[i].channels[k];
-            if (ch->has_presence)
-                printf("%s:%u: note: presence of channel \"%s\" is not yet there and has no "
-                       "effect\n",
-                       c->file, ch->line, ch->pattern);
-        }
-    }
-}
-
 /* Whether every module's file is there; how it goes on inside is found out at start. */
 static bool check_modules(const plx_config *c)
 {
@@ -79,7 +66,6 @@ static bool check_config(const char *file, plx_config **c)
         return false;
     }
     printf("%s: ok\n", file);
-    print_notes(*c);
     return true;
 }
 

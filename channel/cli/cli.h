@@ -23,6 +23,8 @@ int plx_cli_dev(int argc, char **argv, const char *config_path);
 int plx_cli_check(int argc, char **argv, const char *config_path);
 /* publish TOPIC EVENT JSON: broadcasts and prints the position. */
 int plx_cli_publish(int argc, char **argv, const char *config_path);
+/* presence TOPIC: prints who is there, or how many. */
+int plx_cli_presence(int argc, char **argv, const char *config_path);
 /* history TOPIC: prints the messages that a topic's history holds. */
 int plx_cli_history(int argc, char **argv, const char *config_path);
 /* disconnect ID: ends every socket of that id and prints how many there were. */

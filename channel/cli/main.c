@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"check", plx_cli_check, "", "validate the configuration and reach its Redis", false},
     {"publish", plx_cli_publish, "TOPIC EVENT JSON", "broadcast to a topic, print the position",
      false},
+    {"presence", plx_cli_presence, "TOPIC", "print who is on a topic, or --count", false},
     {"history", plx_cli_history, "TOPIC", "print what a topic's history holds", false},
     {"disconnect", plx_cli_disconnect, "ID", "close every socket of an id", false},
 };

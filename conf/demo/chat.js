@@ -3,7 +3,7 @@
 // Every message has an id that its author chose. It comes back with the broadcast, so that the
 // author's own copy is recognised, and a retry is shown once even when the first try had arrived.
 import { Connection, forgetFallback } from "./connection.js";
-import { duration, Log, panel, startTheme, Status } from "./view.js";
+import { duration, Log, panel, People, startTheme, Status } from "./view.js";
 
 const NAME_MAX = 40;
 const TEXT_MAX = 2000;
@@ -50,6 +50,7 @@ const state = {
 
 const status = new Status();
 const log = new Log((entry) => transmit(entry));
+const people = new People((name) => name === state.name);
 
 // ---- connection ----
 
@@ -59,6 +60,16 @@ const hooks = {
   roundTrip: panel.roundTrip,
   transport: panel.transport,
   message: received,
+  people: (list) => people.show(list.map((p) => ({ ...p, name: cleanName(p.name) || "somebody" }))),
+  came: (name) => panel.event(`${cleanName(name)} came`),
+  left(name) {
+    people.stopped(cleanName(name));
+    panel.event(`${cleanName(name)} left`);
+  },
+  typing(payload) {
+    const name = cleanName(payload && typeof payload.name === "string" ? payload.name : "");
+    if (name !== "" && name !== state.name) people.typing(name);
+  },
   joined({ again, awayMs, recovered }) {
     if (!again) return;
     state.reconnects += 1;
@@ -95,6 +106,7 @@ function received(payload) {
   if (id !== null && state.seen.has(id)) return;
   if (id !== null) state.seen.add(id);
   const name = cleanName(typeof payload.name === "string" ? payload.name : "") || "somebody";
+  people.stopped(name);
   log.add({ id, name, text: clean(payload.text, TEXT_MAX), mine: false });
 }
 
@@ -134,7 +146,10 @@ function fit() {
   t.style.height = `${Math.min(t.scrollHeight + 2, 160)}px`;
 }
 
-$("text").addEventListener("input", fit);
+$("text").addEventListener("input", () => {
+  fit();
+  if ($("text").value.trim() !== "") state.connection?.sayTyping(state.name);
+});
 $("text").addEventListener("keydown", (e) => {
   if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
   e.preventDefault();

@@ -2,9 +2,10 @@
 //
 // A Connection holds one socket with one channel. phoenix.js reconnects and rejoins by itself; here
 // its doings become a few words ("waiting", attempt 3, next try at ...) that the page can show.
-import { LongPoll, Socket } from "./phoenix.mjs";
+import { LongPoll, Presence, Socket } from "./phoenix.mjs";
 
 const PUSH_TIMEOUT_MS = 10000;
+const TYPING_EVERY_MS = 2000;
 const FALLBACK_KEY = "phx:fallback:LongPoll"; // where phoenix.js remembers that it fell back
 
 // Without jitter all pages would come back in the same moment after an outage.
@@ -25,7 +26,7 @@ export class Connection {
     this.attempt = 0;
     this.ended = false;
     const options = {
-      params: { user },
+      params: { user, device: deviceName() },
       reconnectAfterMs: (tries) => this.retryIn(tries),
       rejoinAfterMs: delay,
     };
@@ -41,6 +42,14 @@ export class Connection {
       if (isPosition(event, ref)) this.position = ref;
       return payload;
     };
+    this.presence = new Presence(this.channel);
+    this.presence.onSync(() => this.ended || this.hooks.people(this.presence.list(person)));
+    this.presence.onJoin((name, before) => this.settled && !before && this.hooks.came(name));
+    this.presence.onLeave((name, left) => this.settled && left.metas.length === 0 && this.hooks.left(name));
+    // Notices are of the moment: a topic of its own, of which nothing is kept.
+    this.typing = this.socket.channel(topic.replace(/^room:/, "typing:"), {});
+    this.typing.on("typing", (payload) => this.hooks.typing(payload));
+    this.typedAt = -Infinity;
     this.channel.on("message", (payload) => this.hooks.message(payload));
     this.channel.onError((reason) => this.channelLost(reason));
     this.channel.onClose(() => this.hooks.event("The server closed the room"));
@@ -53,6 +62,7 @@ export class Connection {
       .receive("ok", (response) => this.joined(response))
       .receive("error", (reason) => this.refused(reason))
       .receive("timeout", () => this.hooks.event("The room did not answer in time; trying again"));
+    this.typing.join();
     this.pinger = setInterval(() => this.ping(), 10000);
   }
 
@@ -60,6 +70,7 @@ export class Connection {
     this.ended = true;
     clearInterval(this.pinger);
     this.channel.leave();
+    this.typing.leave();
     this.socket.disconnect();
     this.socket.reconnectTimer.reset();
   }
@@ -71,6 +82,14 @@ export class Connection {
       .receive("ok", () => done("ok", null, performance.now() - start))
       .receive("error", (reason) => done("error", explain(reason)))
       .receive("timeout", () => done("timeout", "no answer from the server"));
+  }
+
+  /** Tells the others that `name` is writing, now and then. */
+  sayTyping(name) {
+    const now = performance.now();
+    if (now - this.typedAt < TYPING_EVERY_MS || this.typing.state !== "joined") return;
+    this.typedAt = now;
+    this.typing.push("typing", { name });
   }
 
   get transportName() {
@@ -131,6 +150,8 @@ export class Connection {
     const awayMs = this.lostAt === null ? 0 : performance.now() - this.lostAt;
     this.hooks.event(`Entered ${this.topic}`);
     this.hooks.state({ name: "ok", text: `Connected over ${this.transportName}` });
+    this.settled = false; // the first state is no news
+    setTimeout(() => (this.settled = true), 1500);
     this.hooks.joined({ again: this.everJoined, awayMs, recovered: recovered === true });
     this.everJoined = true;
     this.lostAt = null;
@@ -156,6 +177,15 @@ export class Connection {
 
 /** Whether a message's ref is its place in the room's log (those of replies are numbers). */
 const isPosition = (event, ref) => typeof ref === "string" && ref.includes(":") && !/^(phx|chan)_/.test(event);
+
+const person = (name, { metas }) => ({ name, devices: metas.map((m) => String(m.device ?? "device")) });
+
+/** What the others see of this device: its kind, nothing more. */
+function deviceName() {
+  const agent = navigator.userAgent;
+  if (/iPad|Tablet/.test(agent)) return "tablet";
+  return /Mobi|Android|iPhone/.test(agent) ? "phone" : "computer";
+}
 
 /** Lets the next connection try WebSocket again. */
 export function forgetFallback() {

@@ -156,6 +156,51 @@ export class Status {
   }
 }
 
+/** "Anna", "Anna and Berta", "Anna, Berta and 3 others" */
+function named(names) {
+  if (names.length <= 2) return names.join(" and ");
+  return `${names.slice(0, 2).join(", ")} and ${names.length === 3 ? names[2] : `${names.length - 2} others`}`;
+}
+
+/** Who is here, and who is writing. Several devices are one person. */
+export class People {
+  constructor(isMe) {
+    this.isMe = isMe;
+    this.writing = new Map(); // name -> timer
+  }
+
+  show(people) {
+    people.sort((a, b) => Number(this.isMe(b.name)) - Number(this.isMe(a.name)) || a.name.localeCompare(b.name));
+    $("people-count").textContent = people.length > 0 ? `(${people.length})` : "";
+    $("people").replaceChildren(...people.map(({ name, devices }) => {
+      const item = element("li");
+      const avatar = element("span", `avatar small a${colourOf(name)}`, initialOf(name));
+      avatar.setAttribute("aria-hidden", "true");
+      item.append(avatar, element("bdi", "person", name));
+      if (this.isMe(name)) item.append(element("span", "hint", "you"));
+      if (devices.length > 1) item.append(element("span", "hint", `${devices.length} devices`));
+      item.title = devices.join(", ");
+      return item;
+    }));
+  }
+
+  typing(name) {
+    clearTimeout(this.writing.get(name));
+    this.writing.set(name, setTimeout(() => this.stopped(name), 4000));
+    this.tell();
+  }
+
+  stopped(name) {
+    clearTimeout(this.writing.get(name));
+    if (this.writing.delete(name)) this.tell();
+  }
+
+  tell() {
+    const names = [...this.writing.keys()];
+    $("typing").textContent = names.length === 0 ? "" : `${named(names)} ${names.length === 1 ? "is" : "are"} writing…`;
+  }
+}
+
 /** The panel at the side. */
 export const panel = {
   transport({ name, forced, fellBack }) {

@@ -16,4 +16,4 @@ if not ended then
 end
 local fence = redis.call('HINCRBY', rec, 'fence', 1)
 set('holder', ARGV[1], 'lease', text(t + lease), 'swept', '1')
-return {'won', ended, text(t + lease), work(fence)}
+return {'won', ended, text(t + lease), work(fence, first_entry())}

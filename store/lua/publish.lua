@@ -34,55 +34,10 @@ if ARGV[11] ~= '' then
   mine = {key = KEYS[3 + hour % 2], ends = text((hour + 2) * 3600)}
 end
 
-local size = #event + #payload + 64
-
--- HSET refuses when Redis is out of memory, before anything has changed; after it, XADD can only
--- fail because of a log that is not ours.
 local offset
-local function append()
-  off, bytes = off + 1, bytes + size
-  offset = text(off)
-  if kind ~= 'p' then hist = hist + 1 end
-  local total, h = text(bytes), text(hist)
-  redis.call('HSET', meta, 'off', offset, 'bytes', total, 'hist', h)
-  local r = redis.pcall('XADD', log, offset .. '-0',
-    'k', kind, 'f', from, 'e', event, 'p', payload, 'c', total, 'h', h)
-  return type(r) == 'string'
-end
-
-if not epoch then epoch, off, bytes, base, hist = start(meta, log, ARGV[1]) end
-if not append() then
-  epoch, off, bytes, base, hist = start(meta, log, ARGV[1])
-  append()
-end
-
-redis.call('SPUBLISH', ARGV[6], '1 ' .. epoch .. ' ' .. offset .. ' ' .. kind .. ' ' .. #from ..
-  ' ' .. #event .. '\n' .. from .. event .. payload)
-
--- The offset of the oldest entry.
-local function oldest()
-  return tonumber(string.match(entry(log, '-', '+')[1], '^%d+'))
-end
-
--- Trimming by number, every 100 messages: what stays is the last ARGV[7] entries, whatever they are,
--- and the last ARGV[14] messages of history with all that stands between and directly before them
--- (so that the position of the message before the first of them can still be gone on from).
-if off % 100 == 0 then
-  local first, stays, history = oldest(), off - tonumber(ARGV[7]) + 1, tonumber(ARGV[14])
-  if stays > first and history > 0 then
-    stays = first_past(log, first, stays, HIST, hist - history - 1)
-  end
-  if stays > first then redis.call('XTRIM', log, 'MINID', text(stays) .. '-0') end
-end
-
--- Trimming by bytes, once for each eighth of the bound.
-local max = tonumber(ARGV[8])
-if bytes - base > max then
-  local limit = bytes - max * 7 / 8
-  local stays = first_past(log, oldest(), off, BYTES, limit)
-  redis.call('XTRIM', log, 'MINID', text(stays) .. '-0')
-  redis.call('HSET', meta, 'base', text(limit))
-end
+epoch, offset = broadcast({meta = meta, log = log, channel = ARGV[6], fresh = ARGV[1],
+  messages = ARGV[7], bytes = ARGV[8], log_ttl = ARGV[9], meta_ttl = ARGV[10],
+  history = ARGV[14]}, kind, from, event, payload, epoch, off, bytes, base, hist)
 
 -- The last message of each event: "offset kind payload". What is there of another type is not ours.
 local function remember(latest, ttl)
@@ -96,8 +51,6 @@ local function remember(latest, ttl)
 end
 if ARGV[15] ~= '0' and kind ~= 'p' then remember(KEYS[5], ARGV[15]) end
 
-redis.call('EXPIRE', log, ARGV[9])
-redis.call('EXPIRE', meta, ARGV[10])
 if mine then
   local n = redis.pcall('HLEN', mine.key)
   if type(n) == 'number' and n < 200000 then

@@ -86,3 +86,63 @@ local function reaches(log, off, at, size, life, ttl)
   if after[2][KIND] ~= 'p' then h = h - 1 end
   return total - h <= tonumber(size)
 end
+
+-- One broadcast: numbers it, appends it, sends it to every worker, trims the log, renews the TTLs.
+-- to: meta, log (keys), channel, fresh (an epoch, in case that none is there), messages and bytes
+-- (what the log holds), history (messages of it to keep), log_ttl, meta_ttl (s). The topic as loaded
+-- comes along. Returns epoch, offset (text).
+local function broadcast(to, kind, from, event, payload, epoch, off, bytes, base, hist)
+  local meta, log, size = to.meta, to.log, #event + #payload + 64
+
+  -- HSET refuses when Redis is out of memory, before anything has changed; after it, XADD can only
+  -- fail because of a log that is not ours.
+  local offset
+  local function append()
+    off, bytes = off + 1, bytes + size
+    offset = text(off)
+    if kind ~= 'p' then hist = hist + 1 end
+    local total, h = text(bytes), text(hist)
+    redis.call('HSET', meta, 'off', offset, 'bytes', total, 'hist', h)
+    local r = redis.pcall('XADD', log, offset .. '-0',
+      'k', kind, 'f', from, 'e', event, 'p', payload, 'c', total, 'h', h)
+    return type(r) == 'string'
+  end
+
+  if not epoch then epoch, off, bytes, base, hist = start(meta, log, to.fresh) end
+  if not append() then
+    epoch, off, bytes, base, hist = start(meta, log, to.fresh)
+    append()
+  end
+
+  redis.call('SPUBLISH', to.channel, '1 ' .. epoch .. ' ' .. offset .. ' ' .. kind .. ' ' .. #from ..
+    ' ' .. #event .. '\n' .. from .. event .. payload)
+
+  -- The offset of the oldest entry.
+  local function oldest()
+    return tonumber(string.match(entry(log, '-', '+')[1], '^%d+'))
+  end
+
+  -- Trimming by number, every 100 messages: what stays is the last to.messages entries, whatever they
+  -- are, and the last to.history messages of history with all that stands between and directly before
+  -- them (so that the position of the message before the first of them can still be gone on from).
+  if off % 100 == 0 then
+    local first, stays, history = oldest(), off - tonumber(to.messages) + 1, tonumber(to.history)
+    if stays > first and history > 0 then
+      stays = first_past(log, first, stays, HIST, hist - history - 1)
+    end
+    if stays > first then redis.call('XTRIM', log, 'MINID', text(stays) .. '-0') end
+  end
+
+  -- Trimming by bytes, once for each eighth of the bound.
+  local max = tonumber(to.bytes)
+  if bytes - base > max then
+    local limit = bytes - max * 7 / 8
+    local stays = first_past(log, oldest(), off, BYTES, limit)
+    redis.call('XTRIM', log, 'MINID', text(stays) .. '-0')
+    redis.call('HSET', meta, 'base', text(limit))
+  end
+
+  redis.call('EXPIRE', log, to.log_ttl)
+  redis.call('EXPIRE', meta, to.meta_ttl)
+  return epoch, offset
+end

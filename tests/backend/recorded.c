@@ -1,9 +1,11 @@
 /* The application that ran when the recordings in tests/vectors were made, as a channel module.
  *
  * `room:*` answers each event as the recorded server did (see tests/vectors/README.md); with
- * settings = "others" every event is broadcast to the others only, which is what `quiet:*` did.
- * It is also the shortest example of a module that uses every verb.
+ * settings = "others" every event is broadcast to the others only, which is what `quiet:*` did,
+ * with "lobby" it keeps presence as `lobby:*` did. It is also the shortest example of a module that
+ * uses every verb.
  */
+#include "base/error.h"
 #include "base/json_scan.h"
 #include "channel/backend.h"
 
@@ -125,34 +127,156 @@ static void quiet_event(void *state, plx_channel *ch, plx_call *call, plx_slice 
     plx_call_noreply(call);
 }
 
+/* ---- lobby:* ---- */
+
+/* The connect parameter user_id as JSON: a string, or null. */
+static plx_slice user_json(const plx_channel *ch)
+{
+    static const char *const names[] = {"user_id"};
+    plx_json_value user;
+
+    if (plx_json_cut_object(plx_channel_params(ch), names, &user, 1) != 0 ||
+        user.type != PLX_JSON_STRING)
+        return plx_slice_of("null");
+    return user.text;
+}
+
+/* The key: its text, or the empty one. */
+static void user_key(const plx_channel *ch, plx_buf *out)
+{
+    plx_slice json = user_json(ch);
+
+    if (json.data[0] == '"')
+        plx_json_unquote(json, out);
+}
+
+static void lobby_join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    plx_buf key, meta;
+
+    (void)state;
+    (void)payload;
+    plx_buf_init(&key, 0);
+    plx_buf_init(&meta, 0);
+    user_key(ch, &key);
+    plx_buf_str(&meta, "{\"online_at\":1,\"name\":");
+    plx_buf_add(&meta, user_json(ch));
+    plx_buf_str(&meta, "}");
+    if (plx_channel_track(ch, call, plx_buf_slice(&key), plx_buf_slice(&meta)) == 0)
+        plx_call_ok(call, empty_object);
+    else
+        plx_call_crash(call, "track");
+    plx_buf_fini(&key);
+    plx_buf_fini(&meta);
+}
+
+static void lobby_listed(void *arg, plx_channel *ch, plx_call *call, int err, plx_slice json)
+{
+    (void)arg;
+    (void)ch;
+    if (err == 0)
+        plx_call_ok(call, (plx_payload){PLX_PAYLOAD_JSON, json});
+    else
+        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"unavailable\"}"));
+}
+
+static const char *reason_of(int err)
+{
+    return err == PLX_E_TOOBIG     ? "{\"reason\":\"too large\"}"
+           : err == PLX_E_NOTFOUND ? "{\"reason\":\"not tracked\"}"
+           : err == PLX_E_DENIED   ? "{\"reason\":\"already tracked\"}"
+                                   : "{\"reason\":\"invalid meta\"}";
+}
+
+static void answer_change(plx_call *call, int err)
+{
+    if (err == 0)
+        plx_call_ok(call, empty_object);
+    else
+        plx_call_error(call, (plx_payload){PLX_PAYLOAD_JSON, plx_slice_of(reason_of(err))});
+}
+
+/* {"key": K, "meta": M}: one more entry (the recorded server had no such event). */
+static void track_more(plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    plx_json_value key = member(payload, "key"), meta = member(payload, "meta");
+    plx_buf text;
+
+    plx_buf_init(&text, 0);
+    if (key.type == PLX_JSON_STRING)
+        plx_json_unquote(key.text, &text);
+    answer_change(call, plx_channel_track(ch, call, plx_buf_slice(&text), meta.text));
+    plx_buf_fini(&text);
+}
+
+static void lobby_event(void *state, plx_channel *ch, plx_call *call, plx_slice event,
+                        plx_payload payload)
+{
+    plx_buf key;
+
+    (void)state;
+    plx_buf_init(&key, 0);
+    user_key(ch, &key);
+    if (plx_slice_is(event, "update"))
+        answer_change(call, plx_channel_update(ch, call, plx_buf_slice(&key), payload.bytes));
+    else if (plx_slice_is(event, "untrack"))
+        answer_change(call, plx_channel_untrack(ch, call, plx_buf_slice(&key)));
+    else if (plx_slice_is(event, "list"))
+        plx_channel_presences(ch, call, lobby_listed, NULL);
+    else if (plx_slice_is(event, "track"))
+        track_more(ch, call, payload);
+    else if (plx_slice_is(event, "boom"))
+        plx_call_crash(call, "boom");
+    else if (plx_slice_is(event, "stop"))
+        plx_call_stop(call, NULL);
+    else
+        plx_call_noreply(call);
+    plx_buf_fini(&key);
+}
+
+/* ---- which channel this is ---- */
+
+static const char others[] = "others", lobby[] = "lobby";
+
+static void join_by_settings(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    if (state == lobby)
+        lobby_join(state, ch, call, payload);
+    else
+        room_join(state, ch, call, payload);
+}
+
 static void event_by_settings(void *state, plx_channel *ch, plx_call *call, plx_slice event,
                               plx_payload payload)
 {
-    (state ? quiet_event : room_event)(state, ch, call, event, payload);
+    (state == others  ? quiet_event
+     : state == lobby ? lobby_event
+                      : room_event)(state, ch, call, event, payload);
 }
 
 static int recorded_open(const char *pattern, const char *settings, void **state,
                          const char **error)
 {
-    static char others;
+    static const char *const names[] = {others, lobby};
 
     (void)pattern;
     *state = NULL;
     if (!settings)
         return 0;
-    if (strcmp(settings, "others") != 0) {
-        *error = "settings: expected nothing or \"others\"";
-        return -1;
-    }
-    *state = &others;
-    return 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(settings, names[i]) == 0)
+            *state = (void *)(uintptr_t)names[i];
+    if (*state)
+        return 0;
+    *error = "settings: expected nothing, \"others\" or \"lobby\"";
+    return -1;
 }
 
 static const plx_backend recorded = {
     .abi = PLX_BACKEND_ABI,
     .name = "recorded",
     .open = recorded_open,
-    .join = room_join,
+    .join = join_by_settings,
     .handle_in = event_by_settings,
 };
 

@@ -76,6 +76,32 @@ describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installe
     }
   });
 
+  test('who is here: several devices are one person; who is writing', TIMEOUT, async () => {
+    const room = 'people';
+    const people = (page) => page.evaluate(() => [...document.querySelectorAll('#people li')].map((li) => [...li.children].slice(1).map((e) => e.textContent).join(' ')));
+    const sees = (page, list) => until(`people ${list}`, async () => JSON.stringify(await people(page)) === JSON.stringify(list), 15000 * SLOW, 100).catch(async (e) => {
+      throw new Error(`${e.message}; there are ${JSON.stringify(await people(page))}`);
+    });
+    const anna = await enter('Anna', { room });
+    await sees(anna, ['Anna you']);
+    const [phone, berta] = [await enter('Anna', { room, block: true }), await enter('Berta', { room })];
+    for (const page of [anna, phone]) await sees(page, ['Anna you 2 devices', 'Berta']);
+    await sees(berta, ['Berta you', 'Anna 2 devices']);
+    await berta.type('#text', 'hello');
+    await until('the notice', async () => /Berta is writing/.test(await anna.textContent('#typing')), 15000 * SLOW, 50);
+    await berta.press('#text', 'Enter');
+    await shows(anna, 'hello');
+    await until('its end', async () => (await anna.textContent('#typing')) === '', 5000 * SLOW, 50);
+    await berta.reload();
+    await berta.waitForSelector('#status[data-state=ok]', WAIT);
+    await berta.context().close();
+    await sees(anna, ['Anna you 2 devices']);
+    for (const page of [anna, phone]) {
+      assert.deepEqual(page.problems, []);
+      await page.context().close();
+    }
+  });
+
   test('the switch forces long-polling and back', TIMEOUT, async () => {
     const page = await enter('Carla');
     for (const [on, words] of [[true, /long-polling/], [false, /WebSocket/]]) {

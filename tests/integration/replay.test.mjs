@@ -11,7 +11,6 @@ import { ROOT, SLOW, startStack } from '../lib/stack.mjs';
 
 const DIR = path.join(ROOT, 'tests/vectors');
 const DIRECT = new Set(['ws_http_level', 'ws_vsn_negotiation', 'ws_check_origin']);
-const PRESENCE = /^presence_|^lp_v2_presence$/;
 const OWN_SYSTEM = new Set(['ws_v2_server_shutdown']); // it stops the server
 const only = process.env.POLLUX_ONLY ? new RegExp(process.env.POLLUX_ONLY) : /./;
 
@@ -84,7 +83,7 @@ function suite(title, { fcgi, ws, wsTarget, wanted }) {
   });
 }
 
-const common = (r) => !PRESENCE.test(r.name) && !OWN_SYSTEM.has(r.name);
+const common = (r) => !OWN_SYSTEM.has(r.name);
 
 describe('recordings', { concurrency: 2 }, () => {
   suite('one FastCGI worker, WebSocket through lighttpd', {
@@ -104,9 +103,6 @@ describe('recordings', { concurrency: 2 }, () => {
         await stack.stop({ status: null });
       }
     });
-
-  for (const recording of recordings.filter((r) => PRESENCE.test(r.name)))
-    test(recording.name, { skip: 'presence is not there yet: the issue on presence' }, () => {});
 });
 
 test('every deviation is exercised', { skip: process.env.POLLUX_ONLY ? 'a part of the recordings ran' : false }, () => {

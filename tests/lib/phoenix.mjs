@@ -14,7 +14,7 @@ export const versionOf = (name) => JSON.parse(fs.readFileSync(path.join(MODULES,
 /** Whether this version sends one POST at a time on long-poll, so that order is kept. */
 export const batches = (name) => !['phoenix-1.4', 'phoenix-1.6'].includes(name);
 
-/** A page with one phoenix.js: {Socket, LongPoll, close}. */
+/** A page with one phoenix.js: {LongPoll, Presence, connect, close}. */
 export function page(name) {
   const dir = path.join(MODULES, name, 'priv/static');
   const file = ['phoenix.cjs.js', 'phoenix.js'].map((f) => path.join(dir, f)).find((f) => fs.existsSync(f));
@@ -34,9 +34,10 @@ export function page(name) {
   const globals = { module, exports: module.exports, self: window, window, setInterval: setTimer, console };
   new Function(...Object.keys(globals), fs.readFileSync(file, 'utf8'))(...Object.values(globals));
   const sockets = [];
-  const { Socket, LongPoll } = module.exports;
+  const { Socket, LongPoll, Presence } = module.exports;
   return {
     LongPoll,
+    Presence,
     /** A connected Socket of this page. transport: 'websocket' | 'longpoll' | undefined (its default). */
     connect(url, { transport, params = {}, ...options } = {}) {
       const chosen = { websocket: WebSocket, longpoll: LongPoll }[transport];

@@ -57,6 +57,7 @@ export class Replay {
     this.tokens = new Map(); // "<token:N>" -> {value, seq}
     this.polls = new Map(); // name -> {promise, conn}
     this.sent = new Set(); // payload texts
+    this.refs = new Map(); // "<phx_ref:N>" -> the ref that stands for it here
     this.seq = 0;
     this.used = []; // step indexes whose patch was needed
   }
@@ -300,7 +301,7 @@ const COMPARE = {
     if (recv.pong !== undefined) return compareData('pong', recv.pong, seen);
     if (recv.base64 !== undefined) return compareData('binary', recv.base64, seen);
     assert.equal(seen.type, 'text', `expected ${raw}, got ${describe(seen)}`);
-    compareMessage(seen.text, raw, this.sent);
+    compareMessage(seen.text, raw, this);
   },
   close({ close }, seen) {
     if (close.code === null) return assert.equal(seen.type, 'eof', describe(seen));
@@ -326,7 +327,24 @@ function compareData(type, base64, seen) {
   assert.equal(seen.data.toString('base64'), base64);
 }
 
-function compareMessage(actual, expected, sent) {
+/** Equal in value, where <phx_ref:N> stands for one and the same ref throughout the recording. */
+function sameWithRefs(actual, expected, refs) {
+  if (typeof expected === 'string' && /^<phx_ref:\d+>$/.test(expected)) {
+    if (typeof actual !== 'string' || actual.length < 8) return false;
+    if (!refs.has(expected)) {
+      if ([...refs.values()].includes(actual)) return false;
+      refs.set(expected, actual);
+    }
+    return refs.get(expected) === actual;
+  }
+  if (Array.isArray(expected)) return Array.isArray(actual) && actual.length === expected.length && expected.every((e, i) => sameWithRefs(actual[i], e, refs));
+  if (expected === null || typeof expected !== 'object') return actual === expected;
+  if (actual === null || typeof actual !== 'object' || Array.isArray(actual)) return false;
+  const keys = Object.keys(expected);
+  return Object.keys(actual).length === keys.length && keys.every((k) => k in actual && sameWithRefs(actual[k], expected[k], refs));
+}
+
+function compareMessage(actual, expected, { sent, refs }) {
   let a;
   try {
     a = cutMessage(actual);
@@ -336,6 +354,8 @@ function compareMessage(actual, expected, sent) {
   const e = cutMessage(expected);
   assert.equal(a.envelope, e.envelope, 'envelope');
   if (a.payload === e.payload) return;
+  if (e.payload.includes('<phx_ref:'))
+    return assert.ok(sameWithRefs(JSON.parse(a.payload), JSON.parse(e.payload), refs), `payload ${a.payload} is not ${e.payload}`);
   assert.ok(sent.has(a.payload), `payload ${a.payload} is neither as recorded (${e.payload}) nor as it was sent`);
   assert.ok(sameValue(JSON.parse(a.payload), JSON.parse(e.payload)), `payload ${a.payload} is not ${e.payload}`);
 }
@@ -385,7 +405,7 @@ function compareBody(expected, seen) {
   if (expected.messages === undefined) return;
   assert.equal(seen.json.messages.length, expected.messages.length, seen.text.slice(0, 1000));
   const [a, e] = [byTopic(seen.json.messages), byTopic(expected.messages)];
-  for (const [i, m] of e.entries()) compareMessage(a[i], m, this.sent);
+  for (const [i, m] of e.entries()) compareMessage(a[i], m, this);
 }
 
 /** The messages topic by topic: order is promised within a topic, not between them. */
@@ -407,7 +427,7 @@ function byTopic(messages) {
 /** What other recordings must not touch meanwhile: topics that are broadcast to, and user ids. */
 export function resources(recording) {
   const text = JSON.stringify(recording.steps);
-  const found = new Set(text.match(/\b(room|quiet):\w+/g) ?? []);
+  const found = new Set(text.match(/\b(room|quiet|lobby):\w+/g) ?? []);
   for (const m of text.matchAll(/user_id"?[:=]"?(\w+)/g)) found.add(`user:${m[1]}`);
   for (const s of recording.steps) {
     const b = s.send?.base64;

@@ -9,6 +9,7 @@
 #include "store/control.h"
 #include "store/feed.h"
 #include "store/topic.h"
+#include "tests/unit/fake_presence.h"
 
 #include <assert.h>
 #include <stdlib.h>

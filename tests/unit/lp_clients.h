@@ -29,6 +29,14 @@ static bool header(const plx_http_request *r, const char *name, plx_slice *value
     return true;
 }
 
+/* SLOT@OFFSET, with a state that is due ~AT, with one that was sent +AT. */
+static void trace_mark(const plx_lp_mark *m)
+{
+    plx_buf_printf(&trace, " %u@%" PRIu64, m->slot, m->offset);
+    if (m->state != PLX_LP_STATE_NONE)
+        plx_buf_printf(&trace, "%c%" PRIu64, m->state == PLX_LP_STATE_DUE ? '~' : '+', m->state_at);
+}
+
 static void note_token(plx_slice token)
 {
     plx_lp_cursor c;
@@ -40,7 +48,7 @@ static void note_token(plx_slice token)
     }
     plx_buf_printf(&trace, " q%" PRIu64, c.q);
     for (size_t i = 0; i < c.mark_count; i++)
-        plx_buf_printf(&trace, " %u@%" PRIu64, c.marks[i].slot, c.marks[i].offset);
+        trace_mark(&c.marks[i]);
     for (size_t i = 0; i < c.past_count; i++)
         plx_buf_printf(&trace, " past@%" PRIu64, c.past[i].offset);
     plx_lp_cursor_fini(&c);
@@ -121,7 +129,16 @@ static const char *token_of(const char *sid, uint64_t q, const char *marks)
     int used;
     memcpy(c.sid, sid_text(sid), sizeof c.sid);
     while (sscanf(marks, " %u@%" SCNu64 "%n", &slot, &offset, &used) == 2) {
-        list[c.mark_count++] = (plx_lp_mark){slot, offset};
+        list[c.mark_count++] = (plx_lp_mark){.slot = slot, .offset = offset};
+        marks += used;
+        if (sscanf(marks, "~%" SCNu64 "%n", &offset, &used) == 1) {
+            c.marks[c.mark_count - 1].state = PLX_LP_STATE_DUE;
+        } else if (sscanf(marks, "+%" SCNu64 "%n", &offset, &used) == 1) {
+            c.marks[c.mark_count - 1].state = PLX_LP_STATE_SENT;
+        } else {
+            continue;
+        }
+        c.marks[c.mark_count - 1].state_at = offset;
         marks += used;
     }
     plx_buf b;

@@ -15,6 +15,7 @@
 #include "store/feed.h"
 #include "store/session.h"
 #include "store/topic.h"
+#include "tests/unit/fake_presence.h"
 
 #include <ev.h>
 #include <inttypes.h>
@@ -545,6 +546,20 @@ static UNUSED void event_from(const char *topic, uint64_t offset, const char *pa
 static UNUSED void event(const char *topic, uint64_t offset, const char *payload)
 {
     event_from(topic, offset, payload, "");
+}
+
+/* Of kind 'p', with that event's name; without a name an ordinary message. */
+static UNUSED void presence_event(const char *topic, uint64_t offset, const char *name,
+                                  const char *payload)
+{
+    plx_position at = {.offset = offset};
+    plx_slice none = {NULL, 0};
+    snprintf(at.epoch, sizeof at.epoch, "%s", epoch);
+    plx_event *e =
+        plx_event_new(plx_slice_of(topic), &at, *name ? PLX_KIND_PRESENCE : PLX_KIND_JSON,
+                      plx_slice_of(*name ? name : "e"), plx_slice_of(payload), none);
+    give_event(e);
+    plx_event_unref(e);
 }
 
 static UNUSED void binary_event(const char *topic, uint64_t offset)

@@ -338,6 +338,7 @@ static int world_stop(void **state)
         free(clients[i]);
     }
     forget_record();
+    fake_presence_end();
     plx_buf_fini(&trace);
     ev_loop_destroy(loop);
     plx_clock_real();

@@ -203,7 +203,13 @@ static const plx_socket_ops harness_ops = {.name = "test",
 
 /* ---- the socket under test ---- */
 
+static char *presence_meta[] = {(char *)"name={params.user_id}", (char *)"gone={params.none}"};
 static plx_channel_config channel_configs[] = {
+    {.pattern = (char *)"lobby:*",
+     .backend = (char *)"scripted",
+     .has_presence = true,
+     .presence_key = (char *)"{params.user_id}",
+     .presence_meta = {presence_meta, 2}},
     {.pattern = (char *)"room:*", .backend = (char *)"scripted"},
     {.pattern = (char *)"relay:*", .backend = (char *)"relay"},
     {.pattern = (char *)"others:*", .backend = (char *)"relay", .relay_to_others = true},
@@ -293,7 +299,7 @@ static inline void client(plx_socket *s, const char *join_ref, const char *ref, 
 
 /* What happened since the last look is exactly this. */
 #define expect(text) expect_at(text, __FILE__, __LINE__)
-static void expect_at(const char *text, const char *file, int line)
+static inline void expect_at(const char *text, const char *file, int line)
 {
     const char *got = plx_buf_cstr(&trace);
 

@@ -24,7 +24,10 @@ static plx_lp_cursor sample(plx_lp_mark *marks, size_t n)
 static void round_trip(void **state)
 {
     (void)state;
-    plx_lp_mark marks[] = {{1, 0}, {2, 127}, {3, 128}, {UINT32_MAX, UINT64_MAX}};
+    plx_lp_mark marks[] = {{1, 0, PLX_LP_STATE_NONE, 0},
+                           {2, 127, PLX_LP_STATE_DUE, 130},
+                           {3, 128, PLX_LP_STATE_SENT, 128},
+                           {UINT32_MAX, UINT64_MAX, PLX_LP_STATE_SENT, UINT64_MAX}};
     plx_lp_cursor c = sample(marks, 4), got;
     plx_buf text;
     plx_buf_init(&text, 0);
@@ -38,6 +41,8 @@ static void round_trip(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(got.marks[i].slot, marks[i].slot);
         assert_true(got.marks[i].offset == marks[i].offset);
+        assert_int_equal(got.marks[i].state, marks[i].state);
+        assert_true(got.marks[i].state_at == marks[i].state_at);
     }
     assert_int_equal(plx_lp_cursor_offset(&got, 2, 5), 127);
     assert_int_equal(plx_lp_cursor_offset(&got, 2, 200), 200); /* never before the slot's start */
@@ -49,7 +54,7 @@ static void round_trip(void **state)
 static void what_ended_is_kept_apart(void **state)
 {
     (void)state;
-    plx_lp_mark marks[] = {{1, 5}};
+    plx_lp_mark marks[] = {{.slot = 1, .offset = 5}};
     plx_lp_cursor c = sample(marks, 1), got;
     plx_buf text;
     plx_buf_init(&text, 0);
@@ -89,7 +94,7 @@ static void bound_to_mount_and_secret(void **state)
 static void every_altered_bit_is_refused(void **state)
 {
     (void)state;
-    plx_lp_mark marks[] = {{7, 1234567}};
+    plx_lp_mark marks[] = {{7, 1234567, PLX_LP_STATE_SENT, 1234567}};
     plx_lp_cursor c = sample(marks, 1), got;
     plx_buf text;
     plx_buf_init(&text, 0);

@@ -231,7 +231,8 @@ static void a_session_joins_as_many_topics_as_fit_its_token(void **state)
     plx_lp_cursor c = {
         .vsn = PLX_V2, .q = UINT32_MAX, .marks = marks, .mark_count = PLX_LP_CHANNELS};
     for (unsigned i = 0; i < PLX_LP_CHANNELS; i++)
-        marks[i] = (plx_lp_mark){UINT32_MAX, UINT32_MAX};
+        marks[i] =
+            (plx_lp_mark){.slot = UINT32_MAX, .offset = UINT32_MAX, .state = PLX_LP_STATE_SENT};
     plx_buf token;
     plx_buf_init(&token, 0);
     memcpy(c.sid, sid_text("S1"), sizeof c.sid);

@@ -1,0 +1,157 @@
+// Nobody stays on a topic who is gone: workers killed with -9 one by one and all at once, long-poll
+// sessions abandoned at any moment. Ghosts are counted; there must be none.
+//
+//     POLLUX_GHOST_ROUNDS=20 node --test tests/integration/ghosts.test.mjs     (the suite: 1 round)
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { LongPollClient } from '../lib/longpoll.mjs';
+import { published } from '../lib/people.mjs';
+import { SLOW, startStack } from '../lib/stack.mjs';
+import { sleep, until } from '../lib/wait.mjs';
+import { openWs } from '../lib/ws.mjs';
+
+const ROUNDS = Number(process.env.POLLUX_GHOST_ROUNDS ?? 1);
+const LEASE_MS = 10000; // of a WebSocket worker
+const LIFE_MS = 30000; // of a long-poll session
+const SLACK_MS = 4000 * SLOW;
+const TIMEOUT = { timeout: (60000 + ROUNDS * 60000) * SLOW };
+let counter = 0;
+
+/** A WebSocket client that reads all it gets and notices its end. */
+async function wsClient(stack, topic, user) {
+  const ws = await openWs(stack.address('ws'), `/relay/websocket?vsn=2.0.0&user_id=${user}`);
+  const client = { user, ws, alive: true, joins: [], leaves: [] };
+  ws.send(JSON.stringify(['1', '1', topic, 'phx_join', {}]));
+  client.loop = (async () => {
+    while (client.alive) {
+      const e = await ws.next(500);
+      if (e?.type === 'eof' || e?.type === 'close') client.alive = false;
+      if (e?.type !== 'text') continue;
+      const [, , , event, payload] = JSON.parse(e.text);
+      if (event === 'presence_diff') {
+        client.joins.push(...Object.keys(payload.joins));
+        client.leaves.push(...Object.keys(payload.leaves));
+      }
+      if (event === 'phx_error') client.told = true;
+    }
+  })().catch(() => { client.alive = false; });
+  return client;
+}
+
+async function close(clients) {
+  for (const c of clients) {
+    c.alive = false;
+    c.ws.destroy();
+  }
+  await Promise.all(clients.map((c) => c.loop));
+}
+
+/** Who is there; undefined while the API does not answer. */
+const present = async (stack, topic) => {
+  try {
+    return Object.keys(await published(stack.api, topic)).sort();
+  } catch {
+    return undefined;
+  }
+};
+
+/** Waits until exactly `users` are there; returns how long it took. */
+async function only(stack, topic, users, ms) {
+  const wanted = JSON.stringify([...users].sort());
+  const begin = Date.now();
+  let seen;
+  await until(`only ${wanted}`, async () => {
+    seen = await present(stack, topic);
+    return JSON.stringify(seen) === wanted;
+  }, ms, 100).catch((e) => {
+    throw new Error(`${e.message}: ghosts ${JSON.stringify(seen?.filter((u) => !users.includes(u)))}, missing ${JSON.stringify(users.filter((u) => !seen?.includes(u)))}`);
+  });
+  return Date.now() - begin;
+}
+
+async function withStack(options, body) {
+  const stack = await startStack(options);
+  try {
+    await body(stack);
+  } catch (e) {
+    stack.show(40);
+    throw e;
+  } finally {
+    await stack.stop({ status: null });
+  }
+}
+
+describe('ghosts', { concurrency: 3 }, () => {
+  test(`a WebSocket worker is killed, ${ROUNDS} times`, TIMEOUT, () => withStack({ fcgi: 1, ws: 2 }, async (stack) => {
+    let slowest = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const topic = `lobby:kill${counter++}`;
+      const clients = await Promise.all(Array.from({ length: 12 }, (_, i) => wsClient(stack, topic, `u${i}`)));
+      await only(stack, topic, clients.map((c) => c.user), 10000 * SLOW);
+      const victims = stack.workers('ws');
+      process.kill(victims[round % victims.length], 'SIGKILL');
+      await sleep(300);
+      const alive = clients.filter((c) => c.alive);
+      const gone = clients.filter((c) => !c.alive).map((c) => c.user);
+      slowest = Math.max(slowest, await only(stack, topic, alive.map((c) => c.user), LEASE_MS + SLACK_MS));
+      for (const c of alive) {
+        await until('the leaves', () => gone.every((u) => c.leaves.includes(u)), 3000 * SLOW);
+        assert.equal(new Set(c.leaves).size, c.leaves.length, 'each of them once');
+        assert.ok(!c.told, 'who lives is not disturbed');
+      }
+      await close(clients);
+      await only(stack, topic, [], 5000 * SLOW);
+    }
+    console.log(`one worker killed: ${ROUNDS} rounds, 0 ghosts, gone after ${slowest} ms at most`);
+  }));
+
+  test(`all workers are killed at once and come back, ${ROUNDS} times`, TIMEOUT, () => withStack({ fcgi: 2, ws: 2 }, async (stack) => {
+    let slowest = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      const topic = `lobby:all${counter++}`;
+      const clients = await Promise.all(Array.from({ length: 8 }, (_, i) => wsClient(stack, topic, `w${i}`)));
+      const polls = await Promise.all(Array.from({ length: 4 }, async (_, i) => {
+        const lp = new LongPollClient(`${stack.url}/relay/longpoll`, { params: { user_id: `l${i}` } });
+        await lp.open();
+        await lp.send([lp.message(topic, 'phx_join', {})]);
+        return lp.start();
+      }));
+      const lpUsers = polls.map((_, i) => `l${i}`);
+      await only(stack, topic, [...clients.map((c) => c.user), ...lpUsers], 10000 * SLOW);
+      for (const pid of [...stack.workers('ws'), ...stack.workers('fcgi')]) process.kill(pid, 'SIGKILL');
+      // New workers judge a lease only after a whole lease period of their own.
+      slowest = Math.max(slowest, await only(stack, topic, lpUsers, 2 * LEASE_MS + SLACK_MS));
+      for (const lp of polls) assert.deepEqual(lp.trouble, []);
+      await Promise.all(polls.map((lp) => lp.send([lp.message(topic, 'phx_leave', {})])));
+      await only(stack, topic, [], 5000 * SLOW);
+      await Promise.all(polls.map((lp) => lp.stop()));
+      await close(clients);
+    }
+    console.log(`all workers killed: ${ROUNDS} rounds, 0 ghosts, gone after ${slowest} ms at most`);
+  }));
+
+  test('20 long-poll sessions are abandoned at any moment, while workers are killed', TIMEOUT, () => withStack({ fcgi: 2, ws: 1 }, async (stack) => {
+    const topic = `lobby:lp${counter++}`;
+    const sessions = Array.from({ length: 20 }, (_, i) => new LongPollClient(`${stack.url}/relay/longpoll`, { params: { user_id: `a${i}` } }));
+    await Promise.all(sessions.map(async (lp, i) => {
+      await lp.open();
+      if (i % 4 === 0) { // in the middle of its join
+        lp.postOnce(JSON.stringify(lp.message(topic, 'phx_join', {})), i % 8).catch(() => {});
+        return;
+      }
+      await lp.send([lp.message(topic, 'phx_join', {})]);
+      if (i % 4 === 1) return; // before its first poll
+      lp.start();
+      await sleep(50 * i);
+      lp.running = false;
+      lp.stopping = true;
+      lp.cut(); // in the middle of a poll
+    }));
+    for (let i = 0; i < 3; i++) {
+      process.kill(stack.workers('fcgi')[i % 2], 'SIGKILL');
+      await sleep(1500);
+    }
+    const ms = await only(stack, topic, [], LIFE_MS + LEASE_MS + 2 * SLACK_MS);
+    console.log(`20 sessions abandoned: 0 ghosts, the last gone after ${ms} ms`);
+  }));
+});

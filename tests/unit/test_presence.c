@@ -1,0 +1,644 @@
+/* Presence on one topic: the texts of diffs and states, what is refused, bounds, grace, count-only,
+ * updates within a window. */
+#include "presence_fixture.h"
+
+#include "vectors.h"
+
+static follower f;
+
+static int setup(void **state)
+{
+    (void)state;
+    redis_start(&r);
+    a = store_up(&r);
+    b = store_up(&r);
+    c = store_up(&r);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    plx_store_close(a);
+    plx_store_close(b);
+    plx_store_close(c);
+    redis_stop(&r);
+    return 0;
+}
+
+/* ---- texts */
+
+#define DIFF(joins, leaves) "{\"joins\":{" joins "},\"leaves\":{" leaves "}}"
+#define M(ref, rest)        "{\"phx_ref\":\"" ref "\"" rest "}"
+#define R1                  "r1--------------"
+#define R2                  "r2--------------"
+#define R3                  "r3--------------"
+#define R4                  "r4--------------"
+
+static void test_texts(void **state)
+{
+    (void)state;
+    size_t seen = 0;
+    follow(&f, b, "texts");
+    plx_roster *roster = plx_roster_open(c, S("texts"), &rules);
+    assert_slice(roster_state(c, roster, "texts")->payload, "{}");
+
+    assert_int_equal(track(a, "texts", "s1", "r1", "u1", "{\"name\":\"u1\"}"), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"u1\":{\"metas\":[" M(R1, ",\"name\":\"u1\"") "]}", ""));
+    assert_true(plx_diff_joins(f.event[0], ref_of("r1")));
+    assert_false(plx_diff_joins(f.event[0], ref_of("r2")));
+    assert_false(plx_diff_joins(f.event[0], S("r1")));
+
+    /* A second meta of the same key, without members; keys are quoted as JSON has it. */
+    assert_int_equal(track(b, "texts", "s2", "r2", "u1", " { } "), 0);
+    expect_event(&f, &seen, "presence_diff", DIFF("\"u1\":{\"metas\":[" M(R2, "") "]}", ""));
+    assert_int_equal(track(b, "texts", "s2", "r3", "a\"\\\n\xE2\x80\xA8", "{}"), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"a\\\"\\\\\\n\\u2028\":{\"metas\":[" M(R3, "") "]}", ""));
+    assert_slice(roster_state(c, roster, "texts")->payload,
+                 "{\"u1\":{\"metas\":[" M(R1, ",\"name\":\"u1\"") "," M(
+                     R2, "") "]},"
+                             "\"a\\\"\\\\\\n\\u2028\":{\"metas\":[" M(R3, "") "]}}");
+
+    /* An update: the new one knows its predecessor, the old one leaves as it was. */
+    assert_int_equal(update(a, "texts", "s1", "r4", "r1", "u1", "{\"name\":\"U\"}"), 0);
+    expect_event(
+        &f, &seen, "presence_diff",
+        DIFF("\"u1\":{\"metas\":[" M(R4, ",\"phx_ref_prev\":\"" R1 "\",\"name\":\"U\"") "]}",
+             "\"u1\":{\"metas\":[" M(R1, ",\"name\":\"u1\"") "]}"));
+    assert_true(plx_diff_joins(f.event[3], ref_of("r4")));
+    assert_false(plx_diff_joins(f.event[3], ref_of("r1")));
+    assert_int_equal(untrack(a, "texts", "s1", NULL, NULL, false), 0);
+    expect_event(
+        &f, &seen, "presence_diff",
+        DIFF("", "\"u1\":{\"metas\":[" M(R4, ",\"phx_ref_prev\":\"" R1 "\",\"name\":\"U\"") "]}"));
+    plx_event *now = roster_state(c, roster, "texts");
+    assert_slice(now->event, "presence_state");
+    assert_slice(now->payload, "{\"u1\":{\"metas\":[" M(
+                                   R2, "") "]},"
+                                           "\"a\\\"\\\\\\n\\u2028\":{\"metas\":[" M(R3, "") "]}}");
+    assert_int_equal(now->position.offset, f.event[4]->position.offset);
+    assert_ptr_equal(plx_roster_state(roster), now); /* made once for each change */
+
+    /* The same by a snapshot, and by the API. */
+    plx_roster *late = plx_roster_open(a, S("texts"), &rules);
+    assert_true(
+        same(picture_of(roster_state(a, late, "texts")->payload), picture_of(now->payload)));
+    assert_true(same(read_state(b, "texts"), picture_of(now->payload)));
+    plx_roster_close(late);
+    plx_roster_close(roster);
+    unfollow(&f);
+}
+
+/* A meta's bytes are relayed as they came. */
+static void test_verbatim(void **state)
+{
+    (void)state;
+    size_t seen = 0;
+    follow(&f, b, "verbatim");
+    const char *meta = " {  \"n\" : 1.0e2 ,\"a\":1,\"a\" :[ ],\"\\u0070\":\"\\/\",\"o\":"
+                       "{\"phx_ref\":\"inner\"}\n} ";
+    assert_int_equal(track(a, "verbatim", "s1", "r1", "", meta), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"\":{\"metas\":[" M(R1, ",  \"n\" : 1.0e2 ,\"a\":1,\"a\" :[ ],\"\\u0070\":"
+                                                "\"\\/\",\"o\":{\"phx_ref\":\"inner\"}\n") "]}",
+                      ""));
+    picture p = read_state(a, "verbatim");
+    plx_roster *roster = plx_roster_open(c, S("verbatim"), &rules);
+    assert_true(same(roster_picture(c, roster, "verbatim"), p));
+    assert_int_equal(p.count, 1);
+    plx_roster_close(roster);
+    unfollow(&f);
+}
+
+/* ---- what was recorded from Phoenix */
+
+/* Exchanges each phx_ref for a number in the order in which they appear. */
+static void rename_refs(json_object *o, plx_map *names)
+{
+    if (json_object_is_type(o, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(o); i++)
+            rename_refs(json_object_array_get_idx(o, i), names);
+        return;
+    }
+    if (!json_object_is_type(o, json_type_object))
+        return;
+    json_object_object_foreach(o, name, value)
+    {
+        if (strncmp(name, "phx_ref", 7) != 0) {
+            rename_refs(value, names);
+            continue;
+        }
+        plx_slice ref = vector_text(o, name);
+        char *known = plx_map_get(names, ref);
+        if (!known) {
+            known = malloc(ref.len + 16);
+            snprintf(known, 16, "ref %zu", plx_map_count(names) + 1);
+            memcpy(known + 16, ref.data, ref.len);
+            plx_map_put(names, plx_slice_make(known + 16, ref.len), known);
+        }
+        json_object_set_string(value, known);
+    }
+}
+
+static void free_names(plx_map *names)
+{
+    size_t cursor = 0;
+    char *x;
+    while ((x = plx_map_next(names, &cursor)) != NULL)
+        free(x);
+    plx_map_free(names);
+}
+
+/* Compares the events of f with the diffs that client a received. */
+static void compare_recording(const char *name)
+{
+    json_object *recording = vector_load(name), *steps = vector_steps(recording);
+    plx_map *ours = plx_map_new(), *theirs = plx_map_new();
+    size_t seen = 0;
+    for (size_t i = 0; i < json_object_array_length(steps); i++) {
+        json_object *step = json_object_array_get_idx(steps, i), *recv;
+        if (!json_object_object_get_ex(step, "recv", &recv) ||
+            !json_object_is_type(recv, json_type_array) ||
+            !plx_slice_is(vector_text(step, "client"), "a"))
+            continue;
+        json_object *event = json_object_array_get_idx(recv, 3);
+        if (strcmp(json_object_get_string(event), "presence_diff") != 0)
+            continue;
+        json_object *expected = json_object_array_get_idx(recv, 4);
+        if (f.count <= seen)
+            fail_msg("%s: a diff is missing", name);
+        char *text = plx_slice_dup(f.event[seen++]->payload);
+        json_object *got = json_tokener_parse(text);
+        rename_refs(expected, theirs);
+        rename_refs(got, ours);
+        if (!json_object_equal(got, expected))
+            fail_msg("%s: expected %s\n got %s", name, json_object_to_json_string(expected),
+                     json_object_to_json_string(got));
+        json_object_put(got);
+        free(text);
+    }
+    if (seen == 0 || seen != f.count)
+        fail_msg("%s: %zu diffs compared, %zu came", name, seen, f.count);
+    free_names(ours);
+    free_names(theirs);
+    json_object_put(recording);
+}
+
+enum verb { END, JOIN, UPDATE, DROP };
+
+typedef struct act {
+    enum verb verb;
+    const char *socket, *ref, *prev, *key, *meta;
+} act;
+
+static void play(const char *name, const act *acts)
+{
+    follow(&f, b, name);
+    for (size_t i = 0; acts[i].verb != END; i++) {
+        const act *x = &acts[i];
+        int err = x->verb == DROP   ? untrack(a, name, x->socket, NULL, NULL, false)
+                  : x->verb == JOIN ? track(a, name, x->socket, x->ref, x->key, x->meta)
+                                    : update(a, name, x->socket, x->ref, x->prev, x->key, x->meta);
+        assert_int_equal(err, 0);
+        WAIT(&r, f.count == i + 1);
+    }
+    compare_recording(name);
+    unfollow(&f);
+}
+
+static void test_recordings(void **state)
+{
+    (void)state;
+    const char *u1 = "{\"name\":\"u1\",\"online_at\":1}", *u2 = "{\"name\":\"u2\",\"online_at\":1}";
+    play("presence_join", (act[]){{JOIN, "1", "x1", 0, "u1", u1}, {0}});
+    play("presence_nil_key",
+         (act[]){{JOIN, "1", "x1", 0, "", "{\"name\":null,\"online_at\":1}"}, {0}});
+    play("presence_untrack", (act[]){{JOIN, "1", "x1", 0, "u1", u1}, {DROP, "1", 0, 0, 0, 0}, {0}});
+    play("presence_two_users", (act[]){{JOIN, "1", "x1", 0, "u1", u1},
+                                       {JOIN, "2", "x2", 0, "u2", u2},
+                                       {DROP, "2", 0, 0, 0, 0},
+                                       {0}});
+    play("presence_socket_drop", (act[]){{JOIN, "1", "x1", 0, "u1", u1},
+                                         {JOIN, "2", "x2", 0, "u2", u2},
+                                         {DROP, "2", 0, 0, 0, 0},
+                                         {0}});
+    play("presence_same_key_twice", (act[]){{JOIN, "1", "x1", 0, "u1", u1},
+                                            {JOIN, "2", "x2", 0, "u1", u1},
+                                            {DROP, "2", 0, 0, 0, 0},
+                                            {0}});
+    play("presence_update", (act[]){{JOIN, "1", "x1", 0, "u1", u1},
+                                    {JOIN, "2", "x2", 0, "u2", u2},
+                                    {UPDATE, "1", "x3", "x1", "u1",
+                                     "{\"name\":\"u1\",\"online_at\":2,\"status\":\"away\"}"},
+                                    {UPDATE, "1", "x4", "x3", "u1", "{\"online_at\":3}"},
+                                    {0}});
+}
+
+/* ---- refusals and bounds */
+
+static void refuse(int err, const char *ref, const char *key, const char *meta)
+{
+    plx_track t = track_of(a, "refused", "s1", ref, key, meta);
+    answer x = track_with(a, &t);
+    if (x.err != err)
+        fail_msg("%s: expected %d, got %d", meta, err, x.err);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    char big[PLX_META_BYTES + 2], key[PLX_KEY_BYTES + 2];
+    refuse(PLX_E_INVALID, "r", "k", "");
+    refuse(PLX_E_INVALID, "r", "k", "null");
+    refuse(PLX_E_INVALID, "r", "k", "[]");
+    refuse(PLX_E_INVALID, "r", "k", "\"x\"");
+    refuse(PLX_E_INVALID, "r", "k", "{\"a\":1");
+    refuse(PLX_E_INVALID, "r", "k", "{\"a\":NaN}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"a\":\"\\ud800\"}");
+    refuse(PLX_E_INVALID, "r", "k", "{}{}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"phx_ref\":1}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"a\":1,\"phx_ref\":null}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"phx_ref_prev\":\"x\"}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"phx\\u005fref\":\"x\"}");
+    refuse(PLX_E_INVALID, "r", "k", "{\"\\u0070hx_ref\\u005Fprev\":\"x\"}");
+    memset(big, ' ', sizeof big);
+    memcpy(big, "{}", 2);
+    big[PLX_META_BYTES] = '\0';
+    refuse(0, "at-the-bound", "k", big);
+    big[PLX_META_BYTES] = ' ';
+    big[PLX_META_BYTES + 1] = '\0';
+    refuse(PLX_E_TOOBIG, "r", "k", big);
+    memset(key, 'k', sizeof key);
+    key[PLX_KEY_BYTES] = '\0';
+    refuse(0, "long-key", key, "{}");
+    key[PLX_KEY_BYTES] = 'k';
+    key[PLX_KEY_BYTES + 1] = '\0';
+    refuse(PLX_E_TOOBIG, "r", key, "{}");
+
+    plx_track t = track_of(a, "refused", "s1", "r", "k", "{}");
+    static const char *const bad[] = {"", "short", "much-too-long-to-be-a-ref", "with space------",
+                                      "quote\"----------"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        t.ref = S(bad[i]);
+        assert_int_equal(track_with(a, &t).err, PLX_E_INVALID);
+        t.ref = ref_of("ok");
+        t.prev = S(bad[i]);
+        assert_int_equal(track_with(a, &t).err, i == 0 ? 0 : PLX_E_INVALID);
+        t.prev = S("");
+    }
+    t.socket = S("");
+    assert_int_equal(track_with(a, &t).err, PLX_E_INVALID);
+
+    /* A ref in use, published or not; of another socket, or one's own once more (a repetition). */
+    assert_int_equal(track(b, "refused", "s2", "ok", "k", "{}"), PLX_E_INVALID);
+    assert_int_equal(track(a, "refused", "s1", "ok", "k", "{}"), 0);
+    WAIT(&r, read_state(a, "refused").count == 3);
+    assert_int_equal(track(b, "refused", "s2", "ok", "k", "{}"), PLX_E_INVALID);
+    assert_int_equal(update(b, "refused", "s2", "new", "ok", "k", "{}"), PLX_E_INVALID);
+    assert_int_equal(update(a, "refused", "s1", "new", "nobody", "k", "{}"), PLX_E_INVALID);
+    assert_int_equal(untrack(b, "refused", "s2", "ok", NULL, false), 0);
+    assert_int_equal(untrack(b, "refused", "s2", NULL, "k", false), 0);
+    assert_int_equal(untrack(b, "refused", "s2", NULL, NULL, false), 0);
+    redis_idle(&r, 200);
+    assert_int_equal(read_state(a, "refused").count, 3);
+}
+
+/* 10,000 tracks by one socket: 64 are accepted. */
+static void test_many_tracks(void **state)
+{
+    (void)state;
+    static answer x[10000];
+    char ref[16];
+    unsigned accepted = 0;
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(ref, sizeof ref, "m%u", i);
+        plx_track t = track_of(a, "many", "s1", ref, "k", "{\"a\":1}");
+        plx_presence_track(a, &rules, &t, on_tracked, &x[i]);
+    }
+    WAIT(&r, x[9999].called);
+    for (unsigned i = 0; i < 10000; i++) {
+        assert_int_equal(x[i].called, 1);
+        assert_int_equal(x[i].err, i < PLX_TRACKS_MAX ? 0 : PLX_E_TOOBIG);
+        accepted += x[i].err == 0;
+    }
+    assert_int_equal(accepted, PLX_TRACKS_MAX);
+    /* An update needs no more room, another socket has its own. */
+    assert_int_equal(update(a, "many", "s1", "other", "m7", "k", "{}"), 0);
+    assert_int_equal(track(a, "many", "s2", "second", "k", "{}"), 0);
+    WAIT(&r, read_state(a, "many").count == PLX_TRACKS_MAX + 1);
+    assert_int_equal(untrack(a, "many", "s1", "m0", NULL, false), 0);
+    assert_int_equal(track(a, "many", "s1", "again", "k", "{}"), 0);
+    assert_int_equal(track(a, "many", "s1", "no-more", "k", "{}"), PLX_E_TOOBIG);
+    /* Changes that cancel each other cost nothing that lasts. */
+    for (unsigned i = 0; i < 2000; i++) {
+        x[i] = x[5000 + i] = (answer){0};
+        snprintf(ref, sizeof ref, "c%u", i);
+        plx_track t = track_of(a, "many", "s3", ref, "k", "{}");
+        plx_presence_track(a, &rules, &t, on_tracked, &x[i]);
+        plx_untrack u = {.topic = t.topic, .socket = t.socket, .ref = t.ref};
+        plx_presence_untrack(a, &rules, &u, on_untracked, &x[5000 + i]);
+    }
+    WAIT(&r, x[6999].called);
+    assert_int_equal(untrack(a, "many", "s1", NULL, NULL, false), 0);
+    assert_int_equal(untrack(a, "many", "s2", NULL, NULL, false), 0);
+    WAIT(&r, read_state(a, "many").count == 0);
+    WAIT(&r, redis_do(&r, "EXISTS plx:{t:many}:pres plx:{t:many}:pres:fresh plx:{t:many}:pres:pend "
+                          "plx:{t:many}:pres:own") == 0);
+}
+
+/* ---- within one window */
+
+static void test_cancelling(void **state)
+{
+    (void)state;
+    size_t seen = 0;
+    follow(&f, b, "cancel");
+    answer x[6] = {{0}};
+    plx_track t = track_of(a, "cancel", "s1", "r1", "u1", "{}");
+    plx_presence_track(a, &rules, &t, on_tracked, &x[0]);
+    plx_untrack u = {.topic = t.topic, .socket = t.socket, .ref = t.ref};
+    plx_presence_untrack(a, &rules, &u, on_untracked, &x[1]);
+    WAIT(&r, x[1].called);
+    /* Joined and updated twice: only the last is seen, without a predecessor. */
+    assert_int_equal(track(a, "cancel", "s1", "r1", "u1", "{\"v\":1}"), 0);
+    assert_int_equal(update(a, "cancel", "s1", "r2", "r1", "u1", "{\"v\":2}"), 0);
+    assert_int_equal(update(a, "cancel", "s1", "r3", "r2", "u1", "{\"v\":3}"), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"u1\":{\"metas\":[" M(R3, ",\"v\":3") "]}", ""));
+    /* Published and updated twice: the predecessor is the one that is known. */
+    assert_int_equal(update(a, "cancel", "s1", "r4", "r3", "u1", "{\"v\":4}"), 0);
+    assert_int_equal(update(a, "cancel", "s1", "r2", "r4", "u1", "{\"v\":5}"), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"u1\":{\"metas\":[" M(R2, ",\"phx_ref_prev\":\"" R3 "\",\"v\":5") "]}",
+                      "\"u1\":{\"metas\":[" M(R3, ",\"v\":3") "]}"));
+    /* Updated and removed: the one that is known leaves. */
+    assert_int_equal(update(a, "cancel", "s1", "r1", "r2", "u1", "{\"v\":6}"), 0);
+    assert_int_equal(untrack(a, "cancel", "s1", "r1", NULL, false), 0);
+    expect_event(
+        &f, &seen, "presence_diff",
+        DIFF("", "\"u1\":{\"metas\":[" M(R2, ",\"phx_ref_prev\":\"" R3 "\",\"v\":5") "]}"));
+    redis_idle(&r, 300);
+    assert_int_equal(f.count, seen);
+    assert_int_equal(redis_do(&r, "EXISTS plx:{t:cancel}:pres plx:{t:cancel}:pres:fresh "
+                                  "plx:{t:cancel}:pres:pend plx:{t:cancel}:pres:own"),
+                     0);
+    unfollow(&f);
+}
+
+static void test_untrack(void **state)
+{
+    (void)state;
+    track(a, "untrack", "s1", "r1", "k1", "{}");
+    track(a, "untrack", "s1", "r2", "k1", "{}");
+    track(a, "untrack", "s1", "r3", "k2", "{}");
+    track(b, "untrack", "s2", "r4", "k1", "{}");
+    WAIT(&r, read_state(a, "untrack").count == 4);
+    assert_int_equal(untrack(a, "untrack", "s1", NULL, "k1", false), 0);
+    WAIT(&r, read_state(a, "untrack").count == 2);
+    assert_int_equal(untrack(a, "untrack", "s1", "r3", NULL, false), 0);
+    assert_int_equal(untrack(a, "untrack", "s1", "r3", NULL, false), 0); /* once more */
+    WAIT(&r, read_state(a, "untrack").count == 1);
+    /* The empty key is a key. */
+    track(a, "untrack", "s1", "r5", "", "{}");
+    track(a, "untrack", "s1", "r6", "k", "{}");
+    assert_int_equal(untrack(a, "untrack", "s1", NULL, "", false), 0);
+    WAIT(&r, read_state(a, "untrack").count == 2);
+    assert_int_equal(untrack(b, "untrack", "s2", NULL, NULL, false), 0);
+    assert_int_equal(untrack(b, "untrack", "s1", NULL, NULL, false), 0); /* from another worker */
+    WAIT(&r, read_state(a, "untrack").count == 0);
+}
+
+/* ---- grace */
+
+static void test_grace(void **state)
+{
+    (void)state;
+    size_t seen = 0;
+    rules.grace_ms = 600;
+    follow(&f, b, "grace");
+    plx_roster *roster = plx_roster_open(c, S("grace"), &rules);
+    track(a, "grace", "old", "r1", "u1", "{\"n\":1}");
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"u1\":{\"metas\":[" M(R1, ",\"n\":1") "]}", ""));
+    /* It vanishes and comes back looking the same, through another worker: nobody notices. */
+    assert_int_equal(untrack(a, "grace", "old", NULL, NULL, true), 0);
+    plx_track t = track_of(b, "grace", "new", "r2", "u1", "{\"n\":1}");
+    answer x = track_with(b, &t);
+    assert_int_equal(x.err, 0);
+    assert_true(x.taken);
+    assert_string_equal(x.ref, R1);
+    assert_string_equal(x.at.epoch, f.event[0]->position.epoch);
+    assert_int_equal(x.at.offset, f.event[0]->position.offset);
+    redis_idle(&r, 1200);
+    assert_int_equal(f.count, 1);
+    assert_int_equal(untrack(a, "grace", "old", NULL, NULL, false), 0); /* not its any more */
+    /* Another meta is another entry; what vanished leaves when its time is over. */
+    assert_int_equal(untrack(b, "grace", "new", NULL, NULL, true), 0);
+    uint64_t start = fixture_ms();
+    track(a, "grace", "third", "r3", "u1", "{\"n\":2}");
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"u1\":{\"metas\":[" M(R3, ",\"n\":2") "]}", ""));
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("", "\"u1\":{\"metas\":[" M(R1, ",\"n\":1") "]}"));
+    assert_in_range(fixture_ms() - start, 550, 1500);
+    /* Who says goodbye gets no grace; nor does what nobody has seen. */
+    assert_int_equal(untrack(a, "grace", "third", NULL, NULL, false), 0);
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("", "\"u1\":{\"metas\":[" M(R3, ",\"n\":2") "]}"));
+    track(a, "grace", "fourth", "r4", "u1", "{}");
+    untrack(a, "grace", "fourth", NULL, NULL, true);
+    redis_idle(&r, 1000);
+    assert_int_equal(f.count, seen);
+    assert_slice(roster_state(c, roster, "grace")->payload, "{}");
+    assert_int_equal(redis_do(&r, "EXISTS plx:{t:grace}:pres plx:{t:grace}:pres:grace "
+                                  "plx:{t:grace}:pres:alike plx:{t:grace}:pres:own"),
+                     0);
+    plx_roster_close(roster);
+    unfollow(&f);
+    rules.grace_ms = 0;
+}
+
+/* Several that look alike: each takes one over. */
+static void test_grace_of_many(void **state)
+{
+    (void)state;
+    char socket[16], ref[16];
+    rules.grace_ms = 3000;
+    follow(&f, b, "grace-many");
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(socket, sizeof socket, "old%u", i);
+        snprintf(ref, sizeof ref, "o%u", i);
+        assert_int_equal(track(a, "grace-many", socket, ref, i % 2 ? "x" : "y", "{\"v\":0}"), 0);
+    }
+    WAIT(&r, read_state(a, "grace-many").count == 20);
+    WAIT(&r, plx_feed_last(f.watch.feed) == position_of(a, "grace-many").offset);
+    size_t before = f.count;
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(socket, sizeof socket, "old%u", i);
+        untrack(a, "grace-many", socket, NULL, NULL, true);
+    }
+    unsigned taken = 0;
+    for (unsigned i = 0; i < 21; i++) {
+        snprintf(socket, sizeof socket, "new%u", i);
+        snprintf(ref, sizeof ref, "n%u", i);
+        plx_track t = track_of(b, "grace-many", socket, ref, i % 2 ? "x" : "y", "{\"v\":0}");
+        answer x = track_with(b, &t);
+        assert_int_equal(x.err, 0);
+        taken += x.taken;
+    }
+    assert_int_equal(taken, 20);
+    WAIT(&r, f.count > before);
+    redis_idle(&r, 200);
+    assert_int_equal(f.count, before + 1); /* the one too many */
+    assert_int_equal(read_state(a, "grace-many").count, 21);
+    assert_int_equal(redis_do(&r, "ZCARD plx:{t:grace-many}:pres:grace"), 0);
+    assert_int_equal(redis_do(&r, "ZCARD plx:{t:grace-many}:pres:alike"), 0);
+    rules.grace_ms = 0;
+    unfollow(&f);
+}
+
+/* ---- the number only */
+
+static void test_count_only(void **state)
+{
+    (void)state;
+    size_t seen = 0;
+    char socket[16], ref[16];
+    rules.count_only_above = 10;
+    follow(&f, b, "count");
+    plx_roster *roster = plx_roster_open(c, S("count"), &rules);
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(socket, sizeof socket, "s%u", i);
+        snprintf(ref, sizeof ref, "r%u", i);
+        track(a, "count", socket, ref, "k", "{}");
+    }
+    WAIT(&r, read_state(a, "count").count == 10);
+    WAIT(&r, plx_feed_last(f.watch.feed) == position_of(a, "count").offset);
+    seen = f.count;
+    for (size_t i = 0; i < seen; i++)
+        assert_slice(f.event[i]->event, "presence_diff");
+    track(a, "count", "s10", "r10", "k", "{}");
+    expect_event(&f, &seen, "presence_count", "{\"count\":11}");
+    assert_true(plx_diff_joins(f.event[seen - 1], ref_of("r10")));
+    plx_event *e = roster_state(c, roster, "count");
+    assert_slice(e->event, "presence_count");
+    assert_slice(e->payload, "{\"count\":11}");
+    plx_roster *late = plx_roster_open(a, S("count"), &rules);
+    assert_slice(roster_state(a, late, "count")->payload, "{\"count\":11}");
+    reading_ x = {0};
+    plx_presence_read(b, S("count"), false, on_read, &x);
+    WAIT(&r, x.called);
+    assert_int_equal(x.picture.count, 11);
+    assert_null(x.json);
+    /* It stays so until it is clearly below, then everybody is told everything once. */
+    for (unsigned i = 10; i > 5; i--) {
+        snprintf(socket, sizeof socket, "s%u", i);
+        char text[32];
+        snprintf(text, sizeof text, "{\"count\":%u}", i);
+        untrack(a, "count", socket, NULL, NULL, false);
+        expect_event(&f, &seen, "presence_count", text);
+    }
+    untrack(a, "count", "s5", NULL, NULL, false);
+    WAIT(&r, f.count > seen);
+    assert_slice(f.event[seen]->event, "presence_state");
+    assert_true(plx_diff_joins(f.event[seen], ref_of("r0")));
+    picture p = picture_of(f.event[seen++]->payload);
+    assert_int_equal(p.count, 5);
+    assert_true(same(p, read_state(a, "count")));
+    assert_true(same(p, roster_picture(c, roster, "count")));
+    assert_true(same(p, roster_picture(a, late, "count")));
+    track(a, "count", "s5", "r50", "k2", "{}");
+    expect_event(&f, &seen, "presence_diff",
+                 DIFF("\"k2\":{\"metas\":[" M("r50-------------", "") "]}", ""));
+    assert_int_equal(roster_picture(c, roster, "count").count, 6);
+    plx_roster_close(roster);
+    plx_roster_close(late);
+    unfollow(&f);
+    rules.count_only_above = 0;
+}
+
+static void on_count(void *arg, int err, const plx_position *position, plx_slice json,
+                     uint64_t count)
+{
+    answer *x = arg;
+    assert_int_equal(err, 0);
+    assert_int_equal(json.len, 0);
+    x->called++;
+    x->at = *position;
+    x->at.offset = count;
+}
+
+static void test_reading_the_number(void **state)
+{
+    (void)state;
+    answer x = {0};
+    plx_presence_read(b, S("nobody was ever here"), true, on_count, &x);
+    WAIT(&r, x.called);
+    assert_int_equal(x.at.offset, 0);
+    assert_string_not_equal(x.at.epoch, "");
+    picture p = read_state(b, "nobody was ever here");
+    assert_int_equal(p.count, 0);
+    track(a, "number", "s", "r1", "k", "{}");
+    WAIT(&r, read_state(a, "number").count == 1);
+    x.called = 0;
+    plx_presence_read(b, S("number"), true, on_count, &x);
+    WAIT(&r, x.called);
+    assert_int_equal(x.at.offset, 1);
+}
+
+/* Counts without a Redis: the texts of people.c. */
+static void test_people(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"joins\":{}}",
+        "{\"joins\":[],\"leaves\":{}}",
+        "{\"joins\":{\"u\":1},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":{}}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":[1]}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":[{}]}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":[{\"x\":1}]}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":[{\"phx_ref\":\"short\"}]}},\"leaves\":{}}",
+        "{\"joins\":{\"u\":{\"metas\":[{\"phx_ref\":1234567890123456}]}},\"leaves\":{}",
+    };
+    plx_people p;
+    plx_people_init(&p);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(plx_people_apply(&p, S(bad[i])), PLX_E_INVALID);
+    assert_int_equal(plx_people_count(&p), 0);
+    assert_int_equal(plx_people_apply(&p, S(DIFF("\"u\":{\"metas\":[" M(R1, "") "," M(R2, "") "]}",
+                                                 "\"v\":{\"metas\":[" M(R3, "") "]}"))),
+                     0);
+    assert_int_equal(
+        plx_people_apply(&p, S(DIFF("\"u\":{\"metas\":[" M(R1, ",\"again\":1") "]}", ""))), 0);
+    assert_int_equal(plx_people_count(&p), 2);
+    plx_buf json;
+    plx_buf_init(&json, 0);
+    plx_people_json(&p, &json);
+    assert_slice(plx_buf_slice(&json),
+                 "{\"u\":{\"metas\":[" M(R2, "") "," M(R1, ",\"again\":1") "]}}");
+    plx_buf_fini(&json);
+    assert_int_equal(
+        plx_people_apply(&p, S(DIFF("", "\"u\":{\"metas\":[" M(R1, "") "," M(R2, "") "]}"))), 0);
+    assert_int_equal(plx_people_count(&p), 0);
+    plx_people_fini(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_people),     cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_verbatim),   cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_many_tracks),
+        cmocka_unit_test(test_cancelling), cmocka_unit_test(test_untrack),
+        cmocka_unit_test(test_grace),      cmocka_unit_test(test_grace_of_many),
+        cmocka_unit_test(test_count_only), cmocka_unit_test(test_reading_the_number),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
