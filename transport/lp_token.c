@@ -22,10 +22,16 @@ void plx_lp_cursor_fini(plx_lp_cursor *c)
 
 const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot)
 {
-    for (size_t i = 0; i < c->mark_count; i++)
-        if (c->marks[i].slot == slot)
-            return &c->marks[i];
-    return NULL;
+    size_t low = 0, high = c->mark_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (c->marks[middle].slot < slot)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < c->mark_count && c->marks[low].slot == slot;
+    return found ? &c->marks[low] : NULL;
 }
 
 uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
