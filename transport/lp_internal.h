@@ -34,7 +34,7 @@ struct plx_longpoll {
     plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
     ev_prepare flush;                       /* answers them once, before the loop waits */
-    plx_lp_pace pace; /* of answers to polls that a newer one took over */
+    plx_lp_pace pace;                       /* of answers to polls that a newer one took over */
     uint64_t generation;
     uint64_t skipped_binary; /* events that can't reach a long-poll client */
     bool draining;
