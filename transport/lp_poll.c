@@ -264,8 +264,11 @@ static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
 
 static void outdate(lp_poll *p)
 {
+    uint64_t now_ms = plx_now_ms(), left_ms = p->until_ms > now_ms ? p->until_ms - now_ms : 0;
     uint64_t wait_ms =
-        plx_lp_pace_wait(&p->lp->pace, plx_slice_make(p->cursor.sid, PLX_SID_LEN), plx_now_ms());
+        plx_lp_pace_wait(&p->lp->pace, plx_slice_make(p->cursor.sid, PLX_SID_LEN), now_ms);
+    if (wait_ms > left_ms)
+        wait_ms = left_ms; /* of a crowd of pollers each is answered in its window */
     p->state = OUTDATED;
     plx_lp_poll_drop_topics(p);
     plx_list_remove(&p->dirty);
@@ -338,6 +341,7 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
     p->cursor = *cursor;
     *cursor = (plx_lp_cursor){.q = 0};
     p->generation = ++lp->generation;
+    p->until_ms = plx_now_ms() + r->socket->lp_window_ms;
     plx_lp_merge_init(&p->merge);
     p->merge.q = p->cursor.q;
     p->merge.encode = encode;

@@ -37,8 +37,8 @@ struct lp_poll {
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
     const plx_socket_config *socket;
-    plx_lp_cursor cursor; /* what the client has */
-    uint64_t generation;
+    plx_lp_cursor cursor;          /* what the client has */
+    uint64_t generation, until_ms; /* end of its window */
     char key[PLX_SID_LEN + 24];
     enum poll_state state;
     bool opened;      /* plx_session_poll succeeded */

@@ -2,8 +2,8 @@
  *
  * Starts Redis, the FastCGI workers, the WebSocket workers and a web server, each
  * when the one before it answers, says "ready URL", and then waits: for a signal,
- * or for one of them to end, which is the end of all. Nothing here restarts
- * anything; that is what the workers' own parents do.
+ * or for one of them to end, which is the end of all. Only Redis is started again
+ * (dev_redis.c); for the workers their own parents do that.
  *
  * Stopping goes from the workers to what they need: they answer their parked polls
  * and say goodbye to their sockets through the web server and Redis.
@@ -45,7 +45,9 @@ void plx_dev_complain(const char *format, ...)
 
 static void part_ended(plx_dev *d, plx_dev_proc *p, int status)
 {
-    if (!d->stopping) {
+    if (!d->stopping && d->ready && p == &d->procs[PLX_DEV_REDIS]) {
+        plx_dev_redis_ended(d, status);
+    } else if (!d->stopping) {
         plx_dev_proc_report(p, status);
         d->failed = d->stopping = true;
     }
@@ -202,10 +204,11 @@ static int run(plx_dev *d, const char *config_path)
     rc = plx_dev_prepare(d, config_path);
     if (rc == 0)
         rc = plx_dev_start(d);
-    if (rc == 0)
+    d->ready = rc == 0;
+    if (d->ready)
         announce(d);
     while (rc == 0 && !d->stopping)
-        wait_signals(d, -1);
+        wait_signals(d, plx_dev_redis_tend(d));
     rc = d->stopping && !d->failed ? PLX_CLI_OK : PLX_CLI_REFUSED;
     stop_all(d);
     return rc;

@@ -195,6 +195,28 @@ static void two_pollers_can_not_chase_each_other(void **state)
     expect("B 204 q0 []\n");
 }
 
+/* One answer a second: the last of many would wait for longer than any client does. */
+static void a_crowd_of_pollers_is_answered_within_the_window(void **state)
+{
+    (void)state;
+    char name[16];
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "P%u", i);
+        poll(name, "S1", 0, "");
+        if (i > 0)
+            held_by("w1", i);
+        viewed(0);
+    }
+    ignore_trace();
+    advance(9999);
+    assert_int_equal(plx_longpoll_parked(lp), 30 - 10);
+    advance(1);
+    viewed(0); /* the newest one's last look */
+    turn();
+    assert_int_equal(plx_longpoll_parked(lp), 0);
+    ignore_trace();
+}
+
 /* Generations count in each worker by itself: the same number does not mean the same poll. */
 static void superseded_in_a_worker_with_the_same_count(void **state)
 {
@@ -924,6 +946,7 @@ int main(void)
         T(an_event_need_not_wait_for_a_look),
         T(a_newer_poll_answers_the_older),
         T(two_pollers_can_not_chase_each_other),
+        T(a_crowd_of_pollers_is_answered_within_the_window),
         T(superseded_in_a_worker_with_the_same_count),
         T(superseded_before_it_was_opened),
         T(a_look_finds_that_another_took_over),
