@@ -138,10 +138,10 @@ static void unref_events(plx_event **events, size_t count)
 
 /* ---- the hole at the end */
 
-/* Gives out what was missing. Returns false when the log does not hold it any more. */
+/* Gives out what was missing. Returns false when the log does not hold it any more. A piece of which
+ * everything has come by pub/sub meanwhile is no loss: the next one begins behind it. */
 static bool fill(plx_feed *f, plx_event *const *events, size_t count)
 {
-    uint64_t before = f->at.offset;
     for (size_t i = 0; i < count; i++) {
         uint64_t offset = events[i]->position.offset;
         if (offset <= f->at.offset)
@@ -152,7 +152,7 @@ static bool fill(plx_feed *f, plx_event *const *events, size_t count)
         f->feeds->store->counters.gaps++;
         plx_feed_accept(f, events[i]);
     }
-    return f->at.offset > before || f->at.offset >= f->target;
+    return count > 0 || f->at.offset >= f->target;
 }
 
 static void filled(const plx_done *done, int err, const redisReply *reply)
