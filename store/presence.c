@@ -60,7 +60,7 @@ static void reap(plx_later *item)
 {
     plx_pres_topic *t = PLX_CONTAINER(item, plx_pres_topic, reap);
     if (plx_list_empty(&t->changes) && !t->sending && !t->flushing && !t->roster &&
-        t->in_flight == 0 && !ev_is_active(&t->flush) && !ev_is_active(&t->again))
+        t->in_flight == 0 && !plx_pres_running(&t->flush) && !plx_pres_running(&t->again))
         free_topic(t);
 }
 
@@ -224,7 +224,7 @@ static void go_on(plx_pres_topic *t)
     const plx_list *last = t->changes.prev;
     if (last != &t->changes && !PLX_CONTAINER(last, const change, node)->repeated)
         plx_later_add(&t->presence->store->laters, &t->send);
-    else if (last != &t->changes && !ev_is_active(&t->again))
+    else if (last != &t->changes && !plx_pres_running(&t->again))
         ev_timer_again(t->presence->store->loop, &t->again);
     else
         plx_pres_topic_release(t);

@@ -41,7 +41,7 @@ void plx_pres_due(plx_pres_topic *t, int64_t due_in_ms, bool mine)
     if (!mine)
         delay += BACKUP_MS + plx_random_below(BACKUP_SPREAD_MS);
     uint64_t at = plx_now_ms() + delay;
-    if (!ev_is_active(&t->flush)) {
+    if (!plx_pres_running(&t->flush)) {
         start_timer(t, at, mine);
         return;
     }
@@ -137,7 +137,7 @@ void plx_presence_noted(plx_store *s, plx_slice topic, plx_slice note)
 void plx_presence_flushed(plx_store *s, plx_slice topic)
 {
     plx_pres_topic *t = plx_map_get(s->presence->topics, topic);
-    if (!t || t->flush_is_mine || !ev_is_active(&t->flush))
+    if (!t || t->flush_is_mine || !plx_pres_running(&t->flush))
         return;
     ev_timer_stop(s->loop, &t->flush);
     plx_pres_topic_release(t);

@@ -13,6 +13,7 @@
 
 local pres, fresh, pend, own, win, grace, alike = unpack(KEYS)
 local GAP_MS = 50 -- at most 20 events a second
+local PER_MS = 20 -- and one for each ms and so many entries: with 5,000 every 250 ms
 local MAX_WINDOW_MS = 1000
 
 local function now()

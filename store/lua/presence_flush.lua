@@ -167,12 +167,13 @@ if sync then
   events = 1
 end
 
-if changes >= 100 then
+-- Many changes: collect for longer. Many to tell: tell them less often.
+if changes >= 40 then
   w.win = math.min(w.win * 2, MAX_WINDOW_MS)
-elseif changes < 20 then
+elseif changes < 10 then
   w.win = math.max(math.floor(w.win / 2), base)
 end
-w.free = t + GAP_MS * math.max(events, 1)
+w.free = t + math.max(GAP_MS * math.max(events, 1), math.min(w.n / PER_MS, MAX_WINDOW_MS))
 w.due = nil
 if #items == ITEMS or used < #items then
   wake(w, w.free)
