@@ -8,6 +8,7 @@
  * Stopping goes from the workers to what they need: they answer their parked polls
  * and say goodbye to their sockets through the web server and Redis.
  */
+#include "base/buf.h"
 #include "channel/cli/dev.h"
 #include "channel/cli/cli.h"
 #include "base/clock.h"
@@ -33,12 +34,17 @@
 void plx_dev_complain(const char *format, ...)
 {
     va_list args;
+    plx_buf line;
 
-    fputs("pollux dev: ", stderr);
+    /* In one write: the parts write to the same place meanwhile. */
+    plx_buf_init(&line, 0);
+    plx_buf_str(&line, "pollux dev: ");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    plx_buf_vprintf(&line, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    plx_buf_byte(&line, '\n');
+    fwrite(line.data, 1, line.len, stderr);
+    plx_buf_fini(&line);
 }
 
 /* ---- waiting ---- */
