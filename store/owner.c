@@ -9,7 +9,9 @@
  * was taken for dead, or Redis has lost its data. Then it goes on under another
  * name: under the old one everything may be removed at any moment. The old name is
  * put into the list once more, as one whose deadline has passed, behind all that
- * was sent under it: so also what arrived after its clean-up is cleaned up.
+ * was sent under it: so also what arrived after its clean-up is cleaned up. And a
+ * worker that has stood still sends nothing that makes an entry before it knows
+ * that its name is good (plx_owner_is_sure): it might be killed in between.
  *
  * A topic is noted before the first entry goes out. It is taken off again when this
  * worker has had nothing there for a while, if it is certain of that.
@@ -24,11 +26,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BEAT_S  3.0
-#define IDLE_MS 660000 /* longer than any grace */
-#define DROPS   100    /* topics taken off at one beat */
-#define CHUNK   64     /* topics noted with one command */
-#define KEEP_S  (7 * 86400)
+#define BEAT_S    3.0
+#define MARGIN_MS 1000
+#define IDLE_MS   660000 /* longer than any grace */
+#define DROPS     100    /* topics taken off at one beat */
+#define CHUNK     64     /* topics noted with one command */
+#define KEEP_S    (7 * 86400)
 
 typedef struct owned {
     int64_t entries;
@@ -44,6 +47,9 @@ struct plx_owner {
     char name[PLX_WORKER_LEN + 1];
     unsigned generation; /* counts names, from 1 */
     bool listed;         /* the present name was seen in the list */
+    uint64_t good_ms;    /* until then nobody can take it for dead */
+    uint64_t asked_ms;   /* when the first sign of life was sent that is not answered */
+    unsigned asked;      /* signs of life that are not answered */
     bool stopped;
     plx_map *topics; /* owned */
     plx_owner_memos memos;
@@ -204,10 +210,12 @@ static void lose(plx_owner *o)
 {
     plx_log_limited(PLX_WARNING,
                     "presence: this worker was taken for dead, or Redis lost its data");
+    note_all(o); /* whoever cleaned up may have been there already */
     plx_owner_send_beat(o->store, plx_slice_of(o->name), "", 0, true, ignore, PLX_DONE(NULL, NULL));
     plx_random_id(o->name, PLX_WORKER_LEN);
     o->generation++;
     o->listed = false;
+    o->good_ms = 0;
     free_topics(o);
     plx_owner_memos_clear(&o->memos);
     send_beat(o);
@@ -215,24 +223,36 @@ static void lose(plx_owner *o)
         o->watch->lost(o->watch);
 }
 
-/* The answer is about the name that was asked for: only one is under way (see send_beat). */
+/* An answer about a former name finds `listed` false and says what is known. */
 static void beaten(const plx_done *done, int err, const redisReply *reply)
 {
     plx_owner *o = done->arg;
     uint64_t there;
+    o->asked--;
     if (err || o->stopped)
         return;
     if (!plx_reply_u64(reply, &there)) {
         plx_store_odd("sign of life");
     } else if (there) {
+        bool sure = plx_owner_is_sure(o->store);
         o->listed = true;
+        o->good_ms = o->asked_ms + PLX_OWNER_DEADLINE_MS - MARGIN_MS;
+        if (!sure)
+            plx_presence_conn_up(o->store->presence);
     } else if (o->listed) {
         lose(o);
     }
 }
 
+bool plx_owner_is_sure(const plx_store *s)
+{
+    return s->owner->good_ms > plx_now_ms();
+}
+
 static void send_beat(plx_owner *o)
 {
+    if (o->asked++ == 0)
+        o->asked_ms = plx_now_ms();
     plx_owner_send_beat(o->store, plx_slice_of(o->name), "", PLX_OWNER_DEADLINE_MS, !o->listed,
                         beaten, PLX_DONE(NULL, o));
 }
@@ -264,7 +284,7 @@ unsigned plx_owner_generation(const plx_store *s, plx_slice owner)
 
 bool plx_owner_is_current(const plx_store *s, unsigned generation)
 {
-    return s->owner && generation == s->owner->generation;
+    return s->owner && generation == s->owner->generation && !s->owner->stopped;
 }
 
 plx_slice plx_owner_name(const plx_store *s)

@@ -94,7 +94,8 @@ static void run_send(plx_later *item)
 
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
-    (void)loop, (void)revents;
+    (void)revents;
+    ev_timer_stop(loop, w);
     send_changes(w->data);
 }
 
@@ -110,7 +111,7 @@ plx_pres_topic *plx_pres_topic_get(plx_presence *p, plx_slice topic,
         plx_list_init(&t->walk_node);
         plx_later_init(&t->send, run_send);
         plx_later_init(&t->reap, reap);
-        ev_timer_init(&t->again, on_again, RETRY_S, 0.);
+        ev_timer_init(&t->again, on_again, 0., RETRY_S);
         t->again.data = t;
         plx_pres_flush_init(t);
         plx_map_put(p->topics, t->name, t);
@@ -278,6 +279,21 @@ static bool still_good(plx_presence *p, change *x)
     return false;
 }
 
+/* Something is to be tracked under this worker's name, which may be lost: its next sign of life
+ * tells. (While Redis can't be reached at all the answer is that.) */
+static bool must_wait(const plx_pres_topic *t)
+{
+    plx_store *s = t->presence->store;
+    if (!s->owner || plx_owner_is_sure(s) || !plx_conn_up(s->conn))
+        return false;
+    for (const plx_list *n = t->changes.next; n != &t->changes; n = n->next) {
+        const change *x = PLX_CONTAINER(n, const change, node);
+        if (x->kind == TRACK && x->generation)
+            return true;
+    }
+    return false;
+}
+
 static void send_changes(plx_pres_topic *t)
 {
     plx_presence *p = t->presence;
@@ -286,6 +302,10 @@ static void send_changes(plx_pres_topic *t)
     plx_command c;
     if (t->sending || p->stopped)
         return;
+    if (must_wait(t)) {
+        ev_timer_again(p->store->loop, &t->again); /* at the latest; see plx_owner_is_sure */
+        return;
+    }
     t->sending = true; /* also while callbacks run */
     ev_timer_stop(p->store->loop, &t->again);
     batch *b = plx_alloc_zero(1, sizeof *b);

@@ -100,6 +100,8 @@ void plx_owner_conn_up(plx_owner *o);
 /* Which of this worker's names it is: 0 none, else a number that grows with each loss. */
 unsigned plx_owner_generation(const plx_store *s, plx_slice owner);
 bool plx_owner_is_current(const plx_store *s, unsigned generation);
+/* Whether nobody can have taken this worker for dead, so that what it tracks is not an orphan. */
+bool plx_owner_is_sure(const plx_store *s);
 /* Something is about to be tracked on the topic; notes that in Redis before. */
 void plx_owner_touch(plx_store *s, plx_slice topic);
 /* Entries came or went; `known` false: it is not known whether. */

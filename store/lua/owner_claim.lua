@@ -17,8 +17,7 @@ local function first_due(key)
   end
 end
 
-local live, dead = first_due(KEYS[1]), nil
-if not live then dead = first_due(KEYS[2]) end
+local live, dead = first_due(KEYS[1]), first_due(KEYS[2])
 local name, seen = live or dead, tonumber(ARGV[2])
 if not name then return {text(now), 0, ''} end
 if seen == 0 or now - seen > tonumber(ARGV[3]) then return {text(now), 1, ''} end

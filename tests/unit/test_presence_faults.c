@@ -344,6 +344,31 @@ static void test_redis_restarted(void **state)
     plx_roster_close(roster);
 }
 
+/* Redis refuses to write: what is to be removed is removed as soon as it does not. */
+static void test_redis_out_of_memory(void **state)
+{
+    (void)state;
+    follow(&f, b, "memory");
+    assert_int_equal(track(a, "memory", "s1", "r1", "k", "{}"), 0);
+    WAIT(&r, f.count == 1);
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    assert_int_equal(track(a, "memory", "s2", "r2", "k", "{}"), PLX_E_STORE);
+    assert_int_equal(untrack(a, "memory", "s1", NULL, NULL, false), PLX_E_STORE);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    WAIT(&r, f.count == 2);
+    assert_int_equal(read_state(a, "memory").count, 0);
+    /* And what is to be published is published late. */
+    assert_int_equal(track(a, "memory", "s3", "r3", "k", "{}"), 0);
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    redis_idle(&r, 300);
+    assert_int_equal(f.count, 2);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    WAIT(&r, f.count == 3);
+    assert_true(plx_diff_joins(f.event[2], ref_of("r3")));
+    assert_int_equal(f.lost, 0);
+    unfollow(&f);
+}
+
 /* Restarted with nothing: rosters are empty, not stale. */
 static void test_redis_lost_everything(void **state)
 {
@@ -415,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_window_deleted),
         cmocka_unit_test(test_waiter_of_another_epoch),
         cmocka_unit_test(test_closing),
+        cmocka_unit_test(test_redis_out_of_memory),
         cmocka_unit_test(test_redis_restarted),
         cmocka_unit_test(test_redis_lost_everything),
     };
