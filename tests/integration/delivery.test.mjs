@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { request } from '../lib/http.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
 import { join, page } from '../lib/phoenix.mjs';
 import { listeners } from '../lib/proc.mjs';
 import { redisCommand } from '../lib/resp.mjs';
 import { Redis } from '../lib/servers.mjs';
-import { slowSubscriptions } from '../lib/slow_redis.mjs';
+import { slowRedis } from '../lib/slow_redis.mjs';
 import { SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 import { openWs } from '../lib/ws.mjs';
@@ -161,6 +162,55 @@ describe('delivery', { concurrency: 1 }, () => {
     await lp.stop();
   });
 
+  test('a message that was published while the subscription was down comes, though no other follows it', TIMEOUT, async () => {
+    const topic = fresh();
+    const members = [await joined(topic), await joined(topic), await joined(topic)];
+    for (let n = 0; n < 15; n++) {
+      await redisCommand(redis, 'CLIENT', 'KILL', 'TYPE', 'pubsub');
+      await stack.api.publish(topic, 'm', { n });
+      for (const s of members) assert.equal((await receive(s, 8000 * SLOW))[4].n, n);
+    }
+    for (const s of members) s.destroy();
+  });
+
+  test('a gap that the log can not fill is told: phx_error, never silence', TIMEOUT, async () => {
+    const topic = fresh();
+    const s = await joined(topic);
+    await stack.api.publish(topic, 'm', { n: 0 });
+    assert.equal((await receive(s))[4].n, 0);
+    // The workers stand still; meanwhile the subscriptions end, messages come, and the log is lost.
+    const workers = stack.workers('ws');
+    for (const pid of workers) process.kill(pid, 'SIGSTOP');
+    await redisCommand(redis, 'CLIENT', 'KILL', 'TYPE', 'pubsub');
+    for (let n = 1; n < 4; n++) await stack.api.publish(topic, 'm', { n });
+    await redisCommand(redis, 'DEL', `plx:{t:${topic}}:log`);
+    for (const pid of workers) process.kill(pid, 'SIGCONT');
+    assert.equal((await receive(s, 10000 * SLOW))[3], 'phx_error');
+    say(s, '5', '5', topic, 'phx_join', {});
+    assert.equal((await receive(s))[4].status, 'ok');
+    await stack.api.publish(topic, 'm', { n: 9 });
+    assert.equal((await receive(s))[4].n, 9);
+    s.destroy();
+  });
+
+  test('a topic whose record is lost starts a new epoch: members are told, rejoin, and go on', TIMEOUT, async () => {
+    const topic = fresh();
+    const s = await joined(topic);
+    for (let n = 0; n < 3; n++) await stack.api.publish(topic, 'm', { n });
+    for (let n = 0; n < 3; n++) assert.equal((await receive(s))[4].n, n);
+    await redisCommand(redis, 'DEL', `plx:{t:${topic}}:log`, `plx:{t:${topic}}:meta`);
+    await stack.api.publish(topic, 'm', { n: 3 });
+    const m = await receive(s, 10000 * SLOW);
+    assert.ok(m[3] === 'phx_error' || (m[3] === 'm' && m[4].n === 3), JSON.stringify(m));
+    if (m[3] === 'phx_error') {
+      say(s, '5', '5', topic, 'phx_join', {});
+      assert.equal((await receive(s))[4].status, 'ok');
+    }
+    await stack.api.publish(topic, 'm', { n: 4 });
+    assert.equal((await receive(s))[4].n, 4);
+    s.destroy();
+  });
+
   test('the cost of a broadcast in Redis commands does not grow with its subscribers', TIMEOUT, async () => {
     const topic = fresh();
     const commands = async () => Number(/total_commands_processed:(\d+)/.exec(await redisCommand(redis, 'INFO', 'stats'))[1]);
@@ -221,23 +271,64 @@ describe('delivery', { concurrency: 1 }, () => {
   });
 });
 
+/** Starts the system with slow lines to Redis; returns a function that stops everything. */
+async function startSlow(lines) {
+  const dir = tempDir('slow');
+  const server = await new Redis(dir, { durable: false }).start();
+  const proxy = await slowRedis({ path: server.socket }, lines);
+  stack = await startStack({ fcgi: 3, ws: 2, args: ['--redis', proxy.url] });
+  return async () => {
+    await stack.stop();
+    proxy.close();
+    await server.stop();
+    fs.rmSync(dir, { recursive: true, force: true });
+  };
+}
+
+describe('delivery when answers of Redis are slow for some workers, pub/sub is not', { concurrency: 1 }, () => {
+  let stop;
+  before(async () => {
+    stop = await startSlow({ answers: [0, 10, 0, 0, 20] });
+  });
+  after(() => stop?.());
+
+  test('POSTs of one session at once: none waits for a second because its note came before its answer', TIMEOUT, async () => {
+    const url = `${stack.url}/relay/longpoll?vsn=2.0.0`;
+    for (let round = 0; round < 30; round++) {
+      const { token } = (await request(url)).json;
+      const post = (...message) => request(`${url}&token=${token}`, { method: 'POST', body: JSON.stringify(message) });
+      const topic = fresh();
+      await post('1', '1', topic, 'phx_join', {});
+      const answers = await Promise.all(Array.from({ length: 6 }, (_, n) => post('1', `${n + 2}`, topic, 'said', { n })));
+      for (const a of answers) assert.deepEqual(a.json, { status: 200 });
+      const slowest = Math.max(...answers.map((a) => a.ms));
+      assert.ok(slowest < 900 * SLOW, `${slowest} ms`);
+    }
+  });
+
+  test('WebSocket: join reply first, then everything, in order; replies after their broadcasts', TIMEOUT, async () => {
+    const topic = fresh('acked');
+    const stop1 = publisher(topic, 5);
+    const s = await joined(topic);
+    for (let n = 0; n < 5; n++) say(s, '1', `${n + 2}`, topic, 'said', { n });
+    const got = [];
+    while (got.filter((m) => m[3] === 'phx_reply').length < 5) got.push(await receive(s));
+    await stop1();
+    const ms = got.filter((m) => m[3] === 'm').map((m) => m[4].n);
+    assert.deepEqual(ms, upTo(ms[0] + ms.length, ms[0]));
+    for (let n = 0; n < 5; n++)
+      assert.ok(got.findIndex((m) => m[3] === 'said' && m[4].n === n) < got.findIndex((m) => m[1] === `${n + 2}`), `reply ${n + 2}`);
+    s.destroy();
+  });
+});
+
 describe('delivery when pub/sub is slow', { concurrency: 1 }, () => {
   const DELAY_MS = 250;
-  let dir;
-  let server;
-  let proxy;
+  let stop;
   before(async () => {
-    dir = tempDir('slow');
-    server = await new Redis(dir, { durable: false }).start();
-    proxy = await slowSubscriptions({ path: server.socket }, DELAY_MS);
-    stack = await startStack({ fcgi: 2, ws: 2, args: ['--redis', proxy.url] });
+    stop = await startSlow({ subscriptions: DELAY_MS });
   });
-  after(async () => {
-    await stack?.stop();
-    proxy?.close();
-    await server?.stop();
-    fs.rmSync(dir, { recursive: true, force: true });
-  });
+  after(() => stop?.());
 
   async function longPoller(topic) {
     const lp = new LongPollClient(`${stack.url}/relay/longpoll`);

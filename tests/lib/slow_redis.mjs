@@ -1,14 +1,21 @@
-// A Redis whose subscriptions are slow: between the programs and the real server, everything that a
-// subscribing connection is told comes later. What only looks ordered because pub/sub is fast falls
-// apart behind it.
+// A Redis with slow lines: between the programs and the real server, what a connection is told comes
+// later. What only looks ordered because Redis is fast falls apart behind it.
 import net from 'node:net';
+import { sleep } from './wait.mjs';
 
-/** Listens on a free port in front of `target`. Returns {url, close()}. */
-export function slowSubscriptions(target, delayMs) {
+/**
+ * Listens on a free port in front of `target`. subscriptions, answers: how many ms late subscribing
+ * and other connections are told; `answers` may be several numbers, which connections take in turn.
+ * Order within a connection is kept. Returns {url, close()}.
+ */
+export function slowRedis(target, { subscriptions = 0, answers = 0 }) {
   const open = new Set();
+  const lines = [answers].flat();
+  let count = 0;
   const server = net.createServer((client) => {
     const back = net.connect(target);
-    let late = false;
+    let delay = lines[count++ % lines.length];
+    let line = Promise.resolve(); // one piece after the other
     for (const s of [client, back]) {
       open.add(s);
       s.setNoDelay?.(true);
@@ -20,12 +27,12 @@ export function slowSubscriptions(target, delayMs) {
       });
     }
     client.on('data', (d) => {
-      late ||= /\r\nS?SUBSCRIBE\r\n/i.test(d.toString('latin1'));
+      if (/\r\nS?SUBSCRIBE\r\n/i.test(d.toString('latin1'))) delay = subscriptions;
       back.write(d);
     });
     back.on('data', (d) => {
-      if (!late) client.write(d);
-      else setTimeout(() => client.destroyed || client.write(d), delayMs);
+      const due = performance.now() + delay;
+      line = line.then(() => sleep(Math.max(0, due - performance.now()))).then(() => client.destroyed || client.write(d));
     });
   });
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve({
