@@ -119,11 +119,11 @@ static bool give_way(plx_dev *d)
     pid_t who = plx_dev_probe_listener(sock);
 
     if (who > 0 && who != p->pid && (p->group == 0 || getpgid(who) != p->group)) {
-        plx_dev_complain("another Redis (pid %d) listens on %s now: it is used, and left alone",
-                         (int)who, sock);
         d->redis.state = PLX_DEV_REDIS_FOREIGN;
         plx_dev_proc_signal(p, SIGKILL);
         plx_dev_proc_fini(p);
+        plx_dev_complain("another Redis (pid %d) listens on %s now: it is used, and left alone",
+                         (int)who, sock); /* last: whoever reads this finds it done */
     }
     free(sock);
     return d->redis.state == PLX_DEV_REDIS_FOREIGN;
