@@ -138,8 +138,8 @@ static void unref_events(plx_event **events, size_t count)
 
 /* ---- the hole at the end */
 
-/* Gives out what was missing. Returns false when the log does not hold it any more. A piece of which
- * everything has come by pub/sub meanwhile is no loss: the next one begins behind it. */
+/* Gives out what was missing. Returns false when the log does not hold it any more. A piece of
+ * which everything has come by pub/sub meanwhile is no loss: the next one begins behind it. */
 static bool fill(plx_feed *f, plx_event *const *events, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -42,7 +42,8 @@ typedef struct plx_pres_topic {
     unsigned in_flight; /* other commands whose answers need this record */
 } plx_pres_topic;
 
-/* A timer that has run out, but whose callback is still to come in this turn, is not active any more. */
+/* A timer that has run out, but whose callback is still to come in this turn, is not active any
+ * more. */
 static inline bool plx_pres_running(ev_timer *timer)
 {
     return ev_is_active(timer) || ev_is_pending(timer);
