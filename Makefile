@@ -52,7 +52,8 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 .DELETE_ON_ERROR:
 .PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
 .PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
-.SECONDARY:
+# Kept, although only a pattern rule asks for them.
+.SECONDARY: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -99,7 +100,7 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 # place of X.
 FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
-           ev_timer_start
+           plx_store_refusal ev_timer_start
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
@@ -141,7 +142,7 @@ fuzzers: $(FUZZERS)
 # goes to stdout.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to choose the port)
-	@conf/install-deps.sh run
+	@conf/install-deps.sh run >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
@@ -213,6 +214,8 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/demo.conf $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
+	@[ -e conf/demo/node_modules/phoenix ] || \
+	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
 	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done

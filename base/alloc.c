@@ -20,29 +20,27 @@ static _Noreturn void out_of_memory(void)
     abort();
 }
 
-void *plx_alloc(size_t size)
+void *plx_alloc_check(void *p)
 {
-    void *p = malloc(size > 0 ? size : 1);
     if (!p)
         out_of_memory();
     return p;
+}
+
+void *plx_alloc(size_t size)
+{
+    return plx_alloc_check(malloc(size > 0 ? size : 1));
 }
 
 void *plx_alloc_zero(size_t n, size_t size)
 {
     /* calloc checks the multiplication; only a product of zero needs help. */
-    void *p = n > 0 && size > 0 ? calloc(n, size) : calloc(1, 1);
-    if (!p)
-        out_of_memory();
-    return p;
+    return plx_alloc_check(n > 0 && size > 0 ? calloc(n, size) : calloc(1, 1));
 }
 
 void *plx_realloc(void *p, size_t size)
 {
-    void *grown = realloc(p, size > 0 ? size : 1);
-    if (!grown)
-        out_of_memory();
-    return grown;
+    return plx_alloc_check(realloc(p, size > 0 ? size : 1));
 }
 
 char *plx_strdup(const char *s)

@@ -15,6 +15,8 @@ void *plx_alloc(size_t size);                /* uninitialised; size 0 gives a un
 void *plx_alloc_zero(size_t n, size_t size); /* zeroed array; overflow of n * size aborts */
 void *plx_realloc(void *p, size_t size);
 char *plx_strdup(const char *s);
+/* p, which a library has allocated: aborts where that is NULL. */
+void *plx_alloc_check(void *p);
 /* printf into a fresh string owned by the caller. */
 char *plx_asprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

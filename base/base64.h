@@ -11,6 +11,7 @@ enum plx_base64_flags {
     PLX_B64_EITHER = 4    /* decoding only: both alphabets are accepted */
 };
 
+/* Appends the text of the bytes. PLX_E_TOOBIG when the buffer's bound does not leave room. */
 int plx_base64_encode(plx_buf *out, plx_slice bytes, int flags);
 /* Appends the decoded bytes. PLX_E_INVALID for a foreign character, wrong length or padding, or
  * non-zero bits after the end. */

@@ -52,7 +52,8 @@ static void check_origins(const plx_socket_config *s, const plx_config_notes *no
                           plx_problems *p)
 {
     unsigned line = plx_config_line(notes, &s->check_origin, s->line);
-    if (s->check_origin.count == 0)
+    /* Given, and yet none is there: what was wrong with each has been said. */
+    if (s->check_origin.count == 0 && plx_config_line(notes, &s->check_origin, 0) == 0)
         plx_problem_add(p, line,
                         "'check_origin' is empty (expected { \"same\" }, { \"any\" }, or "
                         "the origins that may connect)");
@@ -61,6 +62,16 @@ static void check_origins(const plx_socket_config *s, const plx_config_notes *no
             plx_problem_add(p, line,
                             "'check_origin' has \"any\" beside others (expected \"any\" "
                             "alone, or origins without it)");
+}
+
+/* Examples get copied as they are. No error: trying them out must work. */
+static void check_placeholder(const char *what, const char *secret, unsigned line, plx_problems *p)
+{
+    if (secret && (strcasestr(secret, "replace-this") || strcasestr(secret, "change-this")))
+        plx_problem_warn(p, line,
+                         "%s still looks like an example, which everybody knows (expected random "
+                         "characters)",
+                         what);
 }
 
 static void check_auth(const plx_socket_config *s, const plx_config_notes *notes, plx_problems *p)
@@ -83,6 +94,9 @@ static void check_auth(const plx_socket_config *s, const plx_config_notes *notes
         plx_problem_add(p, line,
                         "auth has no good 'secret' (expected secret = the application's "
                         "secret_key_base)");
+    check_placeholder("auth's 'secret'", a->secret, plx_config_line(notes, &a->secret, line), p);
+    check_placeholder("auth's 'previous_secret'", a->previous_secret,
+                      plx_config_line(notes, &a->previous_secret, line), p);
     if (!a->salt)
         plx_problem_add(p, line,
                         "auth has no good 'salt' (expected salt = the one that the "
@@ -199,13 +213,23 @@ static void check_api(const plx_config *c, const plx_config_notes *notes, plx_pr
                              "an api key is shorter than 16 characters: it could be guessed");
 }
 
-void plx_config_check(const plx_config *c, const plx_config_notes *notes, plx_problems *p)
+static void check_secrets(const plx_config *c, const plx_config_notes *notes, plx_problems *p)
 {
+    unsigned line = plx_config_line(notes, &c->secret_file, 1),
+             previous = plx_config_line(notes, &c->previous_secret_file, 1);
     if (!c->secret && plx_config_line(notes, &c->secret, 0) == 0 &&
         plx_config_line(notes, &c->secret_file, 0) == 0)
         plx_problem_add(p, 1,
                         "there is no 'secret' (expected secret = at least 32 random "
                         "characters, or secret_file = a file with them)");
+    check_placeholder("'secret'", c->secret, plx_config_line(notes, &c->secret, line), p);
+    check_placeholder("'previous_secret'", c->previous_secret,
+                      plx_config_line(notes, &c->previous_secret, previous), p);
+}
+
+void plx_config_check(const plx_config *c, const plx_config_notes *notes, plx_problems *p)
+{
+    check_secrets(c, notes, p);
     if (c->socket_count == 0)
         plx_problem_add(p, 1, "there is no socket section (expected socket \"/PATH\" { ... })");
     check_api(c, notes, p);

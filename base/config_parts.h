@@ -143,6 +143,7 @@ unsigned plx_config_line(const plx_config_notes *notes, const void *member, unsi
 
 /* ---- Judging ---- */
 
+/* Each returns NULL when a value is possible, else what is expected instead (static text). */
 const char *plx_judge_redis_url(plx_slice v);
 const char *plx_judge_prefix(plx_slice v);
 const char *plx_judge_secret(plx_slice v);

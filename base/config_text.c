@@ -191,14 +191,16 @@ static int step(scan *s)
 static int check_bytes(scan *s, size_t len)
 {
     unsigned line = 1;
-    for (size_t i = 0; i < len; i++) {
+    size_t n;
+    for (size_t i = 0; i < len; i += n) {
         unsigned char c = (unsigned char)s->p[i];
+        n = plx_utf8_char(plx_slice_make(s->p + i, len - i));
+        if (n == 0)
+            return refuse(s, line, "this is not UTF-8 (expected plain UTF-8 text)");
         if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
             return refuse(s, line, "a control character (expected plain UTF-8 text)");
         line += c == '\n';
     }
-    if (!plx_utf8_valid(plx_slice_make(s->p, len)))
-        return refuse(s, 1, "this file is not UTF-8 (expected plain UTF-8 text)");
     return 0;
 }
 

@@ -7,7 +7,8 @@
  * number finite as a double, nothing but white space around the value. No BOM.
  *
  * The scanner never copies: it validates and cuts out ranges, so that a payload
- * is relayed with the very bytes it came with. No recursion, no allocation.
+ * is relayed with the very bytes it came with. No recursion, no allocation. What is
+ * looked into or built, and not passed on, is json-c's: see base/json.h.
  */
 #ifndef PLX_BASE_JSON_SCAN_H
 #define PLX_BASE_JSON_SCAN_H

@@ -25,17 +25,15 @@ bool plx_admin_key_ok(const plx_config *config, plx_slice key)
 static void answer_error(plx_admin_cb *cb, void *arg, unsigned status, const char *code,
                          const char *hint, const char *message)
 {
-    plx_buf out;
+    json_object *document = plx_json_new_object();
 
-    plx_buf_init(&out, 0);
-    plx_admin_error(&out, code, hint, "%s", message);
-    cb(arg, status, plx_buf_slice(&out));
-    plx_buf_fini(&out);
+    plx_admin_error(document, code, hint, "%s", message);
+    plx_admin_answer(cb, arg, status, document);
 }
 
-static void say_unavailable(plx_buf *out, int err)
+static void say_unavailable(json_object *document, int err)
 {
-    plx_admin_error(out, "unavailable",
+    plx_admin_error(document, "unavailable",
                     err == PLX_E_DOWN
                         ? "Nothing was done. Try again in a moment."
                         : "It may have been done nevertheless. Try again; a publication with a"
@@ -50,7 +48,7 @@ struct batch;
 typedef struct item {
     struct batch *batch;
     unsigned status;
-    plx_buf json;
+    json_object *answer; /* owned until the batch is answered */
 } item;
 
 typedef struct batch {
@@ -61,34 +59,27 @@ typedef struct batch {
     item items[];
 } batch;
 
-static void answer_batch(batch *b)
+static void answer_array(batch *b)
 {
+    json_object *all = plx_json_new_array();
     unsigned status = 200;
-    plx_buf out;
 
-    plx_buf_init(&out, 0);
-    plx_buf_str(&out, "[");
     for (size_t i = 0; i < b->count; i++) {
-        plx_buf_str(&out, i > 0 ? "," : "");
-        plx_buf_add(&out, plx_buf_slice(&b->items[i].json));
+        plx_json_push(all, b->items[i].answer);
         if (b->items[i].status != 200)
             status = 207;
     }
-    plx_buf_str(&out, "]");
-    if (b->is_array)
-        b->cb(b->arg, status, plx_buf_slice(&out));
-    else
-        b->cb(b->arg, b->items[0].status, plx_buf_slice(&b->items[0].json));
-    plx_buf_fini(&out);
+    plx_admin_answer(b->cb, b->arg, status, all);
 }
 
 static void batch_unref(batch *b)
 {
     if (--b->open > 0)
         return;
-    answer_batch(b);
-    for (size_t i = 0; i < b->count; i++)
-        plx_buf_fini(&b->items[i].json);
+    if (b->is_array)
+        answer_array(b);
+    else
+        plx_admin_answer(b->cb, b->arg, b->items[0].status, b->items[0].answer);
     free(b);
 }
 
@@ -100,24 +91,24 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     (void)repeated;
     if (err == 0) {
         plx_position_format(position, text);
-        plx_buf_printf(&it->json, "{\"position\":\"%s\"}", text);
+        plx_json_put(it->answer, "position", plx_json_new_text(plx_slice_of(text)));
         it->status = 200;
     } else {
-        say_unavailable(&it->json, err);
+        say_unavailable(it->answer, err);
         it->status = 503;
     }
     batch_unref(it->batch);
 }
 
-static void publish_item(plx_store *s, batch *b, size_t i, plx_slice json)
+static void publish_item(plx_store *s, batch *b, size_t i, plx_json_value body)
 {
     plx_admin_publication publication;
     item *it = &b->items[i];
 
     it->batch = b;
-    plx_buf_init(&it->json, 0);
+    it->answer = plx_json_new_object();
     plx_admin_publication_init(&publication);
-    it->status = plx_admin_read_publication(plx_store_config(s), json, &publication, &it->json);
+    it->status = plx_admin_read_publication(plx_store_config(s), body, &publication, it->answer);
     if (it->status == 0) {
         b->open++;
         plx_topic_publish(s, &publication.p, published, it);
@@ -162,7 +153,7 @@ static void publish_array(plx_store *s, plx_slice array, plx_admin_cb *cb, void 
     }
     b = batch_new(cb, arg, count, true);
     for (size_t i = 0; plx_json_next(array, &pos, &key, &value); i++)
-        publish_item(s, b, i, value.text);
+        publish_item(s, b, i, value);
     batch_unref(b);
 }
 
@@ -182,7 +173,7 @@ void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg
         publish_array(s, value.text, cb, arg);
     } else {
         b = batch_new(cb, arg, 1, false);
-        publish_item(s, b, 0, value.text);
+        publish_item(s, b, 0, value);
         batch_unref(b);
     }
 }
@@ -197,15 +188,13 @@ typedef struct waiter {
 static void disconnected(void *arg, int err, unsigned sockets)
 {
     waiter *w = arg;
-    plx_buf out;
+    json_object *document = plx_json_new_object();
 
-    plx_buf_init(&out, 0);
     if (err == 0)
-        plx_buf_printf(&out, "{\"sockets\":%u}", sockets);
+        plx_json_put(document, "sockets", plx_json_new_number(sockets));
     else
-        say_unavailable(&out, err);
-    w->cb(w->arg, err == 0 ? 200 : 503, plx_buf_slice(&out));
-    plx_buf_fini(&out);
+        say_unavailable(document, err);
+    plx_admin_answer(w->cb, w->arg, err == 0 ? 200 : 503, document);
     free(w);
 }
 
@@ -219,20 +208,23 @@ static void disconnect_id(plx_store *s, plx_slice id, plx_admin_cb *cb, void *ar
 
 void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg)
 {
-    plx_buf id, error;
+    json_object *error;
+    plx_json_value value;
+    plx_buf id;
     unsigned status;
 
-    if (plx_json_check(body, NULL) != 0) {
+    if (plx_json_check(body, &value) != 0) {
         answer_invalid_json(cb, arg);
         return;
     }
+    error = plx_json_new_object();
     plx_buf_init(&id, 0);
-    plx_buf_init(&error, 0);
-    status = plx_admin_read_id(body, &id, &error);
-    if (status == 0)
+    status = plx_admin_read_id(value, &id, error);
+    if (status == 0) {
         disconnect_id(s, plx_buf_slice(&id), cb, arg);
-    else
-        cb(arg, status, plx_buf_slice(&error));
+        json_object_put(error);
+    } else {
+        plx_admin_answer(cb, arg, status, error);
+    }
     plx_buf_fini(&id);
-    plx_buf_fini(&error);
 }

@@ -1,18 +1,12 @@
 #include "channel/admin_error.h"
 
-#include "base/json_scan.h"
-
 /* What a caller sent is quoted in messages, but not megabytes of it. */
 #define MESSAGE_MAX 2048
 
-static void member(plx_buf *out, const char *name, plx_slice value)
+void plx_admin_error(json_object *document, const char *code, const char *hint, const char *format,
+                     ...)
 {
-    plx_buf_printf(out, "\"%s\":", name);
-    plx_json_quote(out, value);
-}
-
-void plx_admin_error(plx_buf *out, const char *code, const char *hint, const char *format, ...)
-{
+    json_object *error = plx_json_new_object();
     plx_buf message;
     va_list args;
 
@@ -21,14 +15,21 @@ void plx_admin_error(plx_buf *out, const char *code, const char *hint, const cha
     if (plx_buf_vprintf(&message, format, args) != 0)
         plx_buf_str(&message, "the request is wrong, and too long to be quoted here");
     va_end(args);
-    plx_buf_str(out, "{\"error\":{");
-    member(out, "code", plx_slice_of(code));
-    plx_buf_str(out, ",");
-    member(out, "message", plx_buf_slice(&message));
-    if (hint) {
-        plx_buf_str(out, ",");
-        member(out, "hint", plx_slice_of(hint));
-    }
-    plx_buf_str(out, "}}");
+    plx_json_put(error, "code", plx_json_new_text(plx_slice_of(code)));
+    plx_json_put(error, "message", plx_json_new_text(plx_buf_slice(&message)));
+    if (hint)
+        plx_json_put(error, "hint", plx_json_new_text(plx_slice_of(hint)));
+    plx_json_put(document, "error", error);
     plx_buf_fini(&message);
+}
+
+void plx_admin_answer(plx_admin_cb *cb, void *arg, unsigned status, json_object *document)
+{
+    plx_buf json;
+
+    plx_buf_init(&json, 0);
+    plx_json_write(&json, document);
+    json_object_put(document);
+    cb(arg, status, plx_buf_slice(&json));
+    plx_buf_fini(&json);
 }

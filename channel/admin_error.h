@@ -1,12 +1,18 @@
-/* The error document of the server API: {"error":{"code","message","hint"}}. */
+/* How the server API's operations answer: a document, and for errors always the same member:
+ * {"error":{"code","message","hint"}}. */
 #ifndef PLX_CHANNEL_ADMIN_ERROR_H
 #define PLX_CHANNEL_ADMIN_ERROR_H
 
-#include "base/buf.h"
+#include "base/json.h"
+#include "channel/admin.h"
 
-/* Appends it. code: a short name for programs; hint: what to do about it, or NULL (no member). The
- * message is a sentence for people; it may hold what the caller sent. */
-void plx_admin_error(plx_buf *out, const char *code, const char *hint, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Puts the member "error" into a document. code: a short name for programs; hint: what to do about
+ * it, or NULL (no member). The message is a sentence for people; it may hold what the caller sent,
+ * as UTF-8. */
+void plx_admin_error(json_object *document, const char *code, const char *hint, const char *format,
+                     ...) __attribute__((format(printf, 4, 5)));
+
+/* Calls cb with a document, which it takes. */
+void plx_admin_answer(plx_admin_cb *cb, void *arg, unsigned status, json_object *document);
 
 #endif

@@ -10,8 +10,8 @@
 #include "channel/admin.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "channel/admin_error.h"
 #include "store/feed.h"
 #include "store/topic.h"
@@ -48,34 +48,46 @@ static void set_timer(health *h, double seconds)
     ev_timer_start(loop, &h->timer);
 }
 
+static void put(json_object *document, const char *name, const char *text)
+{
+    plx_json_put(document, name, plx_json_new_text(plx_slice_of(text)));
+}
+
 /* Answers once; the timer then lets go of the object, outside of everybody's callbacks. */
 static void answer(health *h, const char *problem)
 {
-    const char *redis = plx_store_up(h->store) ? "up" : "down";
-    plx_buf out;
+    json_object *document;
 
     if (h->answered)
         return;
     h->answered = true;
     plx_feed_watch_stop(&h->watch);
     set_timer(h, 0.);
-    plx_buf_init(&out, 0);
-    plx_buf_printf(&out, "{\"status\":\"%s\",\"redis\":\"%s\",\"worker\":\"%s\"",
-                   problem ? "error" : "ok", redis, plx_store_worker(h->store));
-    if (problem) {
-        plx_buf error;
-        plx_buf_init(&error, 0);
-        plx_admin_error(&error, "unavailable", "Look at this worker's log, and at Redis.", "%s",
+    document = plx_json_new_object();
+    put(document, "status", problem ? "error" : "ok");
+    put(document, "redis", plx_store_up(h->store) ? "up" : "down");
+    put(document, "worker", plx_store_worker(h->store));
+    if (problem)
+        plx_admin_error(document, "unavailable", "Look at this worker's log, and at Redis.", "%s",
                         problem);
-        plx_buf_printf(&out, ",%.*s", (int)error.len - 2, error.data + 1);
-        plx_buf_fini(&error);
-    } else {
-        plx_buf_printf(&out, ",\"round_trip_ms\":%llu",
-                       (unsigned long long)(plx_now_ms() - h->started_ms));
-    }
-    plx_buf_str(&out, "}");
-    h->cb(h->arg, problem ? 503 : 200, plx_buf_slice(&out));
-    plx_buf_fini(&out);
+    else
+        plx_json_put(document, "round_trip_ms", plx_json_new_number(plx_now_ms() - h->started_ms));
+    plx_admin_answer(h->cb, h->arg, problem ? 503 : 200, document);
+}
+
+/* A Redis that answers, but not as it should, needs something else than one that is silent. */
+static void answer_failure(health *h, int err)
+{
+    const char *refusal = plx_store_refusal(h->store);
+    char text[256];
+
+    if (err != PLX_E_STORE)
+        snprintf(text, sizeof text, "Redis did not answer");
+    else if (*refusal != '\0')
+        snprintf(text, sizeof text, "Redis refused: %s", refusal);
+    else
+        snprintf(text, sizeof text, "Redis answered oddly");
+    answer(h, text);
 }
 
 static void published(void *arg, int err, const plx_position *position, bool repeated)
@@ -85,7 +97,7 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     (void)position;
     (void)repeated;
     if (err != 0)
-        answer(h, "Redis did not take a message");
+        answer_failure(h, err);
     health_unref(h);
 }
 
@@ -125,7 +137,7 @@ static void positioned(void *arg, int err, const plx_position *position)
     health *h = arg;
 
     if (err != 0) {
-        answer(h, "Redis did not answer");
+        answer_failure(h, err);
     } else if (!h->answered) {
         h->watch.ops = &ops;
         plx_feed_watch_start(h->store, &h->watch, plx_slice_of(h->topic), position);

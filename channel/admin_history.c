@@ -13,72 +13,82 @@ typedef struct waiter {
     void *arg;
 } waiter;
 
-static void add_position(plx_buf *out, const plx_position *position)
+static void put_position(json_object *object, const plx_position *position)
 {
     char text[PLX_POSITION_TEXT];
 
     plx_position_format(position, text);
-    plx_buf_printf(out, "\"position\":\"%s\"", text);
+    plx_json_put(object, "position", plx_json_new_text(plx_slice_of(text)));
 }
 
-static void add_event(plx_buf *out, const plx_event *e)
+static json_object *binary(plx_slice data)
 {
-    plx_buf_byte(out, '{');
-    add_position(out, &e->position);
-    plx_buf_str(out, ",\"event\":");
-    plx_json_quote(out, e->event);
-    if (e->kind == PLX_KIND_BINARY) {
-        plx_buf_str(out, ",\"payload_base64\":\"");
-        plx_base64_encode(out, e->payload, PLX_B64_STANDARD);
-        plx_buf_byte(out, '"');
-    } else {
-        plx_buf_str(out, ",\"payload\":");
-        plx_buf_add(out, e->payload);
-    }
-    plx_buf_byte(out, '}');
+    json_object *text;
+    plx_buf base64;
+
+    plx_buf_init(&base64, 0);
+    plx_base64_encode(&base64, data, PLX_B64_STANDARD);
+    text = plx_json_new_text(plx_buf_slice(&base64));
+    plx_buf_fini(&base64);
+    return text;
 }
 
-static void add_messages(plx_buf *out, const plx_position *position, plx_event *const *events,
-                         size_t count)
+/* An event's name that came in a binary frame need not be UTF-8. */
+static json_object *name(plx_slice event)
 {
-    plx_buf_str(out, "{\"messages\":[");
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            plx_buf_byte(out, ',');
-        add_event(out, events[i]);
-    }
-    plx_buf_str(out, "],");
-    add_position(out, position);
-    plx_buf_byte(out, '}');
+    json_object *text;
+    plx_buf quoted;
+
+    plx_buf_init(&quoted, 0);
+    plx_json_quote(&quoted, event);
+    text = plx_json_new_verbatim(plx_buf_slice(&quoted));
+    plx_buf_fini(&quoted);
+    return text;
 }
 
-static unsigned say_failed(plx_buf *out, int err)
+static json_object *message(const plx_event *e)
 {
-    if (err == PLX_E_LOST) {
-        plx_admin_error(out, "gone",
+    json_object *m = plx_json_new_object();
+
+    put_position(m, &e->position);
+    plx_json_put(m, "event", name(e->event));
+    if (e->kind == PLX_KIND_BINARY)
+        plx_json_put(m, "payload_base64", binary(e->payload));
+    else
+        plx_json_put(m, "payload", plx_json_new_verbatim(e->payload));
+    return m;
+}
+
+static void say_failed(plx_admin_cb *cb, void *arg, int err)
+{
+    json_object *document = plx_json_new_object();
+
+    if (err == PLX_E_LOST)
+        plx_admin_error(document, "gone",
                         "Ask again without \"since\" for what is still there; what lies between is"
                         " lost.",
                         "the history does not reach back to this position");
-        return 410;
-    }
-    plx_admin_error(out, "unavailable", "Try again in a moment.", "Redis: %s", plx_strerror(err));
-    return 503;
+    else
+        plx_admin_error(document, "unavailable", "Try again in a moment.", "Redis: %s",
+                        plx_strerror(err));
+    plx_admin_answer(cb, arg, err == PLX_E_LOST ? 410 : 503, document);
 }
 
 static void answered(void *arg, int err, const plx_position *position, plx_event *const *events,
                      size_t count)
 {
     waiter *w = arg;
-    unsigned status = 200;
-    plx_buf out;
 
-    plx_buf_init(&out, 0);
-    if (err == 0)
-        add_messages(&out, position, events, count);
-    else
-        status = say_failed(&out, err);
-    w->cb(w->arg, status, plx_buf_slice(&out));
-    plx_buf_fini(&out);
+    if (err == 0) {
+        json_object *document = plx_json_new_object(), *messages = plx_json_new_array();
+        for (size_t i = 0; i < count; i++)
+            plx_json_push(messages, message(events[i]));
+        plx_json_put(document, "messages", messages);
+        put_position(document, position);
+        plx_admin_answer(w->cb, w->arg, 200, document);
+    } else {
+        say_failed(w->cb, w->arg, err);
+    }
     free(w);
 }
 
@@ -87,23 +97,24 @@ static void ask(plx_store *s, const plx_admin_history_query *q, plx_admin_cb *cb
     waiter *w = plx_alloc(sizeof *w);
 
     *w = (waiter){cb, arg};
-    plx_topic_history(s, plx_buf_slice(&q->topic), q->has_since ? &q->since : NULL, q->limit,
-                      &q->history, answered, w);
+    plx_topic_history(s, q->topic, q->has_since ? &q->since : NULL, q->limit, &q->history, answered,
+                      w);
 }
 
 void plx_admin_history(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg)
 {
     plx_admin_history_query q = {.limit = 0};
-    plx_buf error;
+    json_object *error = plx_json_new_object();
+    plx_json_value object = {PLX_JSON_NONE, {NULL, 0}};
     unsigned status;
 
-    plx_buf_init(&q.topic, 0);
-    plx_buf_init(&error, 0);
-    status = plx_admin_read_history(plx_store_config(s), query, &q, &error);
-    if (status == 0)
+    plx_json_check(query, &object);
+    status = plx_admin_read_history(plx_store_config(s), object, &q, error);
+    if (status == 0) {
         ask(s, &q, cb, arg);
-    else
-        cb(arg, status, plx_buf_slice(&error));
-    plx_buf_fini(&q.topic);
-    plx_buf_fini(&error);
+        json_object_put(error);
+    } else {
+        plx_admin_answer(cb, arg, status, error);
+    }
+    json_object_put(q.members);
 }

@@ -13,13 +13,13 @@ typedef struct waiter {
     bool count;
 } waiter;
 
-static unsigned say_failed(plx_buf *out, int err)
+static unsigned say_failed(json_object *out, int err)
 {
     plx_admin_error(out, "unavailable", "Try again in a moment.", "Redis: %s", plx_strerror(err));
     return 503;
 }
 
-static unsigned say_count_only(plx_buf *out, uint64_t count)
+static unsigned say_count_only(json_object *out, uint64_t count)
 {
     plx_admin_error(out, "count_only", "Ask with \"count\" for their number.",
                     "the topic has %llu presences, which is too many to list",
@@ -32,39 +32,43 @@ static void answered(void *arg, int err, const plx_position *position, plx_slice
 {
     waiter *w = arg;
     unsigned status = 200;
-    plx_buf out;
+    json_object *out = plx_json_new_object();
 
     (void)position;
-    plx_buf_init(&out, 0);
-    if (err != 0)
-        status = say_failed(&out, err);
-    else if (w->count)
-        plx_buf_printf(&out, "{\"count\":%llu}", (unsigned long long)count);
-    else if (json.len > 0)
-        plx_buf_add(&out, json);
-    else
-        status = say_count_only(&out, count);
-    w->cb(w->arg, status, plx_buf_slice(&out));
-    plx_buf_fini(&out);
+    if (err == 0 && !w->count && json.len > 0) {
+        json_object_put(out);
+        out = NULL;
+        w->cb(w->arg, status, json); /* as it is published: never re-encoded */
+    } else if (err != 0) {
+        status = say_failed(out, err);
+    } else if (w->count) {
+        plx_json_put(out, "count", plx_json_new_number(count));
+    } else {
+        status = say_count_only(out, count);
+    }
+    if (out)
+        plx_admin_answer(w->cb, w->arg, status, out);
     free(w);
 }
 
 void plx_admin_presence(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg)
 {
-    plx_buf topic, error;
-    bool count;
+    json_object *error = plx_json_new_object();
+    plx_json_value object = {PLX_JSON_NONE, {NULL, 0}};
+    plx_buf topic;
+    bool count = false;
     unsigned status;
 
     plx_buf_init(&topic, 0);
-    plx_buf_init(&error, 0);
-    status = plx_admin_read_presence(plx_store_config(s), query, &topic, &count, &error);
+    plx_json_check(query, &object);
+    status = plx_admin_read_presence(plx_store_config(s), object, &topic, &count, error);
     if (status == 0) {
         waiter *w = plx_alloc(sizeof *w);
         *w = (waiter){cb, arg, count};
         plx_presence_read(s, plx_buf_slice(&topic), count, answered, w);
+        json_object_put(error);
     } else {
-        cb(arg, status, plx_buf_slice(&error));
+        plx_admin_answer(cb, arg, status, error);
     }
     plx_buf_fini(&topic);
-    plx_buf_fini(&error);
 }

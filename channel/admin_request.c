@@ -2,72 +2,90 @@
 
 #include "base/base64.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "channel/admin_error.h"
 #include "channel/message.h"
 #include "channel/route.h"
 
+/* Bytes of a wrong member's name that an error quotes. */
+#define QUOTED_MAX 100
+
 #define HISTORY_LIMIT 100 /* messages that are given when nobody says how many */
 
-/* Puts the members of an object into values, by names. 422 for any other member. */
-static unsigned read_members(plx_slice json, const char *const *names, plx_json_value *values,
-                             size_t count, const char *known, plx_buf *error)
+/* The name of a member among the known ones, or NULL with an error. It is read as json-c reads a
+ * value: as a name it would end at a U+0000. */
+static const char *known_name(plx_slice key, const char *const *names, const char *known,
+                              json_object *error)
 {
-    plx_json_value object;
-    plx_slice key;
-    plx_buf name;
-    size_t pos = 0, i;
-    unsigned status = 0;
+    json_object *name = NULL;
+    const char *found = NULL;
+    plx_slice text;
 
-    memset(values, 0, count * sizeof *values);
-    if (plx_json_check(json, &object) != 0 || object.type != PLX_JSON_OBJECT) {
+    plx_json_read(key, &name);
+    text = plx_json_text(name);
+    for (; *names && !found; names++)
+        found = plx_slice_is(text, *names) ? *names : NULL;
+    if (!found) {
+        size_t len = text.len < QUOTED_MAX ? text.len : QUOTED_MAX;
+        while (len < text.len && len > 0 && (text.data[len] & 0xC0) == 0x80)
+            len--; /* not into a character */
+        plx_admin_error(error, "unknown_member", known, "unknown member \"%.*s\"", (int)len,
+                        text.data);
+    }
+    json_object_put(name);
+    return found;
+}
+
+/* Puts the members that are strings into `members`, the others as null; the text of the one called
+ * "payload", which is only passed on, goes to *payload. 422 for a member whose name is not among
+ * `names`. */
+static unsigned read_members(plx_json_value body, const char *const *names, const char *known,
+                             json_object *members, plx_slice *payload, json_object *error)
+{
+    plx_json_value value;
+    plx_slice key;
+
+    if (body.type != PLX_JSON_OBJECT) {
         plx_admin_error(error, "invalid_body", known, "expected a JSON object");
         return 422;
     }
-    plx_buf_init(&name, 0);
-    for (plx_json_value v; status == 0 && plx_json_next(object.text, &pos, &key, &v);) {
-        plx_buf_clear(&name);
-        plx_json_unquote(key, &name);
-        for (i = 0; i < count && !plx_slice_is(plx_buf_slice(&name), names[i]); i++)
-            ;
-        if (i < count) {
-            values[i] = v;
+    for (size_t pos = 0; plx_json_next(body.text, &pos, &key, &value);) {
+        const char *name = known_name(key, names, known, error);
+        json_object *string = NULL;
+        if (!name)
+            return 422;
+        if (strcmp(name, "payload") == 0) {
+            *payload = value.text;
             continue;
         }
-        plx_admin_error(error, "unknown_member", known, "unknown member \"%.*s\"",
-                        name.len < 100 ? (int)name.len : 100, name.data ? name.data : "");
-        status = 422;
+        if (value.type == PLX_JSON_STRING)
+            plx_json_read(value.text, &string);
+        plx_json_put(members, name, string);
     }
-    plx_buf_fini(&name);
-    return status;
+    return 0;
 }
 
 /* A string of 1 to max bytes. */
-static unsigned read_name(const plx_json_value *value, const char *what, const char *code,
-                          size_t max, plx_buf *out, plx_buf *error)
+static unsigned read_name(json_object *members, const char *name, const char *code, size_t max,
+                          plx_slice *out, json_object *error)
 {
-    plx_buf_clear(out);
-    if (value->type == PLX_JSON_STRING && plx_json_unquote(value->text, out) == 0 && out->len > 0 &&
-        out->len <= max)
+    json_object *value;
+    bool there = json_object_object_get_ex(members, name, &value);
+
+    *out = plx_json_text(value);
+    if (out->len > 0 && out->len <= max)
         return 0;
-    plx_admin_error(error, code, NULL, "\"%s\" must be a string of 1 to %zu bytes%s", what, max,
-                    value->type == PLX_JSON_NONE ? "; it is missing" : "");
+    plx_admin_error(error, code, NULL, "\"%s\" must be a string of 1 to %zu bytes%s", name, max,
+                    there ? "" : "; it is missing");
     return 422;
 }
 
-static unsigned read_binary(const plx_json_value *base64, plx_admin_publication *out,
-                            plx_buf *error)
+static unsigned read_binary(json_object *base64, plx_admin_publication *out, json_object *error)
 {
-    plx_buf text;
-    int err = PLX_E_INVALID;
+    plx_slice text = plx_json_text(base64);
 
-    plx_buf_init(&text, 0);
     plx_buf_clear(&out->binary);
-    if (base64->type == PLX_JSON_STRING && plx_json_unquote(base64->text, &text) == 0)
-        err = plx_base64_decode(&out->binary, plx_buf_slice(&text),
-                                PLX_B64_STANDARD | PLX_B64_NOPAD | PLX_B64_EITHER);
-    plx_buf_fini(&text);
-    if (err != 0) {
+    if (!text.data || plx_base64_decode(&out->binary, text,
+                                        PLX_B64_STANDARD | PLX_B64_NOPAD | PLX_B64_EITHER) != 0) {
         plx_admin_error(error, "invalid_payload", NULL,
                         "\"payload_base64\" must be a string in Base64");
         return 422;
@@ -83,19 +101,21 @@ static unsigned read_binary(const plx_json_value *base64, plx_admin_publication 
     return 0;
 }
 
-static unsigned read_payload(const plx_json_value *json, const plx_json_value *base64, size_t max,
-                             plx_admin_publication *out, plx_buf *error)
+static unsigned read_payload(plx_slice json, size_t max, plx_admin_publication *out,
+                             json_object *error)
 {
+    json_object *base64;
+    bool is_binary = json_object_object_get_ex(out->members, "payload_base64", &base64);
     unsigned status = 0;
 
-    if ((json->type == PLX_JSON_NONE) == (base64->type == PLX_JSON_NONE)) {
+    if (is_binary == (json.len > 0)) {
         plx_admin_error(error, "invalid_payload", NULL,
                         "expected either \"payload\" or \"payload_base64\"");
         return 422;
     }
     out->p.kind = PLX_KIND_JSON;
-    out->p.payload = json->text;
-    if (base64->type != PLX_JSON_NONE)
+    out->p.payload = json;
+    if (is_binary)
         status = read_binary(base64, out, error);
     if (status == 0 && out->p.payload.len > max) {
         plx_admin_error(error, "payload_too_big", "The bound is max_body_bytes.",
@@ -109,21 +129,17 @@ static unsigned read_payload(const plx_json_value *json, const plx_json_value *b
 void plx_admin_publication_init(plx_admin_publication *a)
 {
     memset(&a->p, 0, sizeof a->p);
-    plx_buf_init(&a->topic, 0);
-    plx_buf_init(&a->event, 0);
-    plx_buf_init(&a->key, 0);
+    a->members = NULL;
     plx_buf_init(&a->binary, 0);
 }
 
 void plx_admin_publication_fini(plx_admin_publication *a)
 {
-    plx_buf_fini(&a->topic);
-    plx_buf_fini(&a->event);
-    plx_buf_fini(&a->key);
+    json_object_put(a->members);
     plx_buf_fini(&a->binary);
 }
 
-static unsigned say_unknown(plx_slice topic, plx_buf *error)
+static unsigned say_unknown(plx_slice topic, json_object *error)
 {
     plx_admin_error(error, "unknown_topic",
                     "Compare it with the channel patterns in the configuration.",
@@ -131,77 +147,73 @@ static unsigned say_unknown(plx_slice topic, plx_buf *error)
     return 404;
 }
 
-static unsigned read_names(const plx_config *config, const plx_json_value *values,
-                           plx_admin_publication *out, plx_buf *error)
+static unsigned read_names(const plx_config *config, plx_admin_publication *out, json_object *error)
 {
+    json_object *members = out->members;
+    plx_publication *p = &out->p;
     unsigned status;
 
-    status = read_name(&values[0], "topic", "invalid_topic", PLX_NAME_MAX, &out->topic, error);
+    status = read_name(members, "topic", "invalid_topic", PLX_NAME_MAX, &p->topic, error);
     if (status == 0)
-        status = read_name(&values[1], "event", "invalid_event", PLX_NAME_MAX, &out->event, error);
-    if (status == 0 && values[4].type != PLX_JSON_NONE)
-        status = read_name(&values[4], "key", "invalid_key", PLX_ADMIN_KEY_MAX, &out->key, error);
+        status = read_name(members, "event", "invalid_event", PLX_NAME_MAX, &p->event, error);
+    if (status == 0 && json_object_object_get_ex(members, "key", NULL))
+        status = read_name(members, "key", "invalid_key", PLX_ADMIN_KEY_MAX, &p->key, error);
     if (status != 0)
         return status;
-    out->p.topic = plx_buf_slice(&out->topic);
-    out->p.event = plx_buf_slice(&out->event);
-    out->p.key = plx_buf_slice(&out->key);
-    out->p.latest_ttl_s = plx_route_latest(config, out->p.topic);
-    if (plx_route_history(config, out->p.topic, &out->p.history_size, &out->p.history_ttl_s))
+    p->latest_ttl_s = plx_route_latest(config, p->topic);
+    if (plx_route_history(config, p->topic, &p->history_size, &p->history_ttl_s))
         return 0;
-    return say_unknown(out->p.topic, error);
+    return say_unknown(p->topic, error);
 }
 
-unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
-                                    plx_admin_publication *out, plx_buf *error)
+unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
+                                    plx_admin_publication *out, json_object *error)
 {
-    static const char *const names[] = {"topic", "event", "payload", "payload_base64", "key"};
-    plx_json_value values[5];
+    static const char *const names[] = {"topic", "event", "payload", "payload_base64", "key", NULL};
+    plx_slice payload = {0};
     unsigned status;
 
-    memset(&out->p, 0, sizeof out->p);
-    plx_buf_clear(&out->key);
-    status = read_members(json, names, values, 5,
-                          "Members are topic, event, payload or payload_base64, and key.", error);
+    plx_admin_publication_fini(out);
+    plx_admin_publication_init(out);
+    out->members = plx_json_new_object();
+    status =
+        read_members(body, names, "Members are topic, event, payload or payload_base64, and key.",
+                     out->members, &payload, error);
     if (status == 0)
-        status = read_names(config, values, out, error);
+        status = read_names(config, out, error);
     if (status == 0)
-        status = read_payload(&values[2], &values[3], config->max_body_bytes, out, error);
+        status = read_payload(payload, config->max_body_bytes, out, error);
     return status;
 }
 
-unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_buf *topic,
-                                 bool *count, plx_buf *error)
+unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query, plx_buf *topic,
+                                 bool *count, json_object *error)
 {
-    static const char *const names[] = {"topic", "count"};
-    plx_json_value values[2];
+    static const char *const names[] = {"topic", "count", NULL};
+    json_object *members = plx_json_new_object(), *asked;
     uint64_t size = 0, ttl_s = 0;
-    unsigned status = read_members(json, names, values, 2, "There are topic and count.", error);
+    plx_slice text, none;
+    unsigned status =
+        read_members(query, names, "There are topic and count.", members, &none, error);
 
     if (status == 0)
-        status = read_name(&values[0], "topic", "invalid_topic", PLX_NAME_MAX, topic, error);
-    if (status != 0)
-        return status;
-    *count = values[1].type != PLX_JSON_NONE && values[1].type != PLX_JSON_FALSE;
-    if (plx_route_history(config, plx_buf_slice(topic), &size, &ttl_s))
-        return 0;
-    return say_unknown(plx_buf_slice(topic), error);
+        status = read_name(members, "topic", "invalid_topic", PLX_NAME_MAX, &text, error);
+    if (status == 0) {
+        plx_buf_add(topic, text);
+        *count = json_object_object_get_ex(members, "count", &asked);
+        if (!plx_route_history(config, text, &size, &ttl_s))
+            status = say_unknown(text, error);
+    }
+    json_object_put(members);
+    return status;
 }
 
-static unsigned read_since(const plx_json_value *value, plx_admin_history_query *out,
-                           plx_buf *error)
+static unsigned read_since(json_object *members, plx_admin_history_query *out, json_object *error)
 {
-    plx_buf text;
-    int err = PLX_E_INVALID;
+    json_object *value;
 
-    out->has_since = value->type != PLX_JSON_NONE;
-    if (!out->has_since)
-        return 0;
-    plx_buf_init(&text, 0);
-    if (value->type == PLX_JSON_STRING && plx_json_unquote(value->text, &text) == 0)
-        err = plx_position_parse(plx_buf_slice(&text), &out->since);
-    plx_buf_fini(&text);
-    if (err == 0)
+    out->has_since = json_object_object_get_ex(members, "since", &value);
+    if (!out->has_since || plx_position_parse(plx_json_text(value), &out->since) == 0)
         return 0;
     plx_admin_error(error, "invalid_since",
                     "Use a position as publish, history, or a message's ref gave it.",
@@ -209,17 +221,16 @@ static unsigned read_since(const plx_json_value *value, plx_admin_history_query 
     return 422;
 }
 
-static unsigned read_limit(const plx_json_value *value, plx_admin_history_query *out,
-                           plx_buf *error)
+static unsigned read_limit(json_object *members, plx_admin_history_query *out, json_object *error)
 {
-    plx_slice digits = value->text;
+    json_object *value;
+    plx_slice digits;
     size_t n = 0;
 
     out->limit = HISTORY_LIMIT;
-    if (value->type == PLX_JSON_NONE)
+    if (!json_object_object_get_ex(members, "limit", &value))
         return 0;
-    if (value->type == PLX_JSON_STRING)
-        digits = plx_slice_make(digits.data + 1, digits.len - 2);
+    digits = plx_json_text(value);
     for (size_t i = 0; i < digits.len && n <= PLX_HISTORY_LIMIT; i++)
         n = digits.data[i] >= '0' && digits.data[i] <= '9' ? n * 10 + (size_t)(digits.data[i] - '0')
                                                            : PLX_HISTORY_LIMIT + 1;
@@ -231,44 +242,52 @@ static unsigned read_limit(const plx_json_value *value, plx_admin_history_query 
     return 422;
 }
 
-static unsigned find_history(const plx_config *config, plx_admin_history_query *out, plx_buf *error)
+static unsigned find_history(const plx_config *config, plx_admin_history_query *out,
+                             json_object *error)
 {
-    plx_slice topic = plx_buf_slice(&out->topic);
-
-    if (!plx_route_history(config, topic, &out->history.size, &out->history.ttl_s))
-        return say_unknown(topic, error);
+    if (!plx_route_history(config, out->topic, &out->history.size, &out->history.ttl_s))
+        return say_unknown(out->topic, error);
     if (out->history.size > 0)
         return 0;
     plx_admin_error(error, "no_history", "Give the channel a history section in the configuration.",
-                    "the channel of the topic \"%.*s\" keeps no history", (int)topic.len,
-                    topic.data);
+                    "the channel of the topic \"%.*s\" keeps no history", (int)out->topic.len,
+                    out->topic.data);
     return 422;
 }
 
-unsigned plx_admin_read_history(const plx_config *config, plx_slice json,
-                                plx_admin_history_query *out, plx_buf *error)
+unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
+                                plx_admin_history_query *out, json_object *error)
 {
-    static const char *const names[] = {"topic", "since", "limit"};
-    plx_json_value values[3];
-    unsigned status =
-        read_members(json, names, values, 3, "There are topic, since and limit.", error);
+    static const char *const names[] = {"topic", "since", "limit", NULL};
+    plx_slice none;
+    unsigned status;
 
+    out->members = plx_json_new_object();
+    status =
+        read_members(query, names, "There are topic, since and limit.", out->members, &none, error);
     if (status == 0)
-        status = read_name(&values[0], "topic", "invalid_topic", PLX_NAME_MAX, &out->topic, error);
+        status =
+            read_name(out->members, "topic", "invalid_topic", PLX_NAME_MAX, &out->topic, error);
     if (status == 0)
         status = find_history(config, out, error);
     if (status == 0)
-        status = read_since(&values[1], out, error);
+        status = read_since(out->members, out, error);
     if (status == 0)
-        status = read_limit(&values[2], out, error);
+        status = read_limit(out->members, out, error);
     return status;
 }
 
-unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error)
+unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error)
 {
-    static const char *const names[] = {"id"};
-    plx_json_value value;
-    unsigned status = read_members(json, names, &value, 1, "The only member is id.", error);
+    static const char *const names[] = {"id", NULL};
+    json_object *members = plx_json_new_object();
+    plx_slice text, none;
+    unsigned status = read_members(body, names, "The only member is id.", members, &none, error);
 
-    return status != 0 ? status : read_name(&value, "id", "invalid_id", PLX_NAME_MAX, id, error);
+    if (status == 0)
+        status = read_name(members, "id", "invalid_id", PLX_NAME_MAX, &text, error);
+    if (status == 0)
+        plx_buf_add(id, text);
+    json_object_put(members);
+    return status;
 }

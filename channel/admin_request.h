@@ -4,45 +4,49 @@
 #define PLX_CHANNEL_ADMIN_REQUEST_H
 
 #include "base/config.h"
+#include "base/json.h"
+#include "base/json_scan.h"
 #include "store/topic.h"
 
 #define PLX_ADMIN_KEY_MAX 256
 
-/* One publication out of a body: strings are kept unescaped in it. */
+/* One publication out of a body. */
 typedef struct plx_admin_publication {
-    plx_buf topic, event, key, binary;
-    plx_publication p; /* its slices point into the buffers and the body */
+    json_object *members; /* those that are strings, as json-c reads them */
+    plx_buf binary;
+    plx_publication p; /* its slices point into the above and into the body */
 } plx_admin_publication;
 
 void plx_admin_publication_init(plx_admin_publication *a);
 void plx_admin_publication_fini(plx_admin_publication *a);
 
-/* Reads {"topic","event","payload" | "payload_base64","key"?}, a valid JSON value. Returns 0, or
- * the HTTP status with the error document appended to `error`: 422, or 404 for a topic that no
- * socket section routes. */
-unsigned plx_admin_read_publication(const plx_config *config, plx_slice json,
-                                    plx_admin_publication *out, plx_buf *error);
+/* Reads {"topic","event","payload" | "payload_base64","key"?}. body: what plx_json_check gave; the
+ * payload stays the range that the scanner cuts. Returns 0, or the HTTP status with the error put
+ * into the document `error`: 422, or 404 for a topic that no socket section routes. */
+unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
+                                    plx_admin_publication *out, json_object *error);
 
-/* Reads {"topic","count"?}. The same. */
-unsigned plx_admin_read_presence(const plx_config *config, plx_slice json, plx_buf *topic,
-                                 bool *count, plx_buf *error);
+/* Reads {"topic","count"?} as a query string has them (count: present, whatever its value); appends
+ * the topic. The same. */
+unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query, plx_buf *topic,
+                                 bool *count, json_object *error);
 
 /* What is asked of a topic's history. */
 typedef struct plx_admin_history_query {
-    plx_buf topic;
+    json_object *members; /* owned by the caller, whatever reading returned */
+    plx_slice topic;      /* points into them */
     bool has_since;
     plx_position since;
     size_t limit;
     plx_history history; /* of the topic */
 } plx_admin_history_query;
 
-/* Reads {"topic","since"?,"limit"?}; a limit may be a number or its text (as a query string has
- * it), 1 to PLX_HISTORY_LIMIT, 100 without one. The same; 422 also for a topic without history. The
- * caller initializes and frees out->topic. */
-unsigned plx_admin_read_history(const plx_config *config, plx_slice json,
-                                plx_admin_history_query *out, plx_buf *error);
+/* Reads {"topic","since"?,"limit"?}, all of them strings, as a query string has them; limit: 1 to
+ * PLX_HISTORY_LIMIT, 100 without one. The same; 422 also for a topic without history. */
+unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
+                                plx_admin_history_query *out, json_object *error);
 
-/* Reads {"id"}. The same. */
-unsigned plx_admin_read_id(plx_slice json, plx_buf *id, plx_buf *error);
+/* Reads {"id"} and appends it to id. The same. */
+unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error);
 
 #endif

@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "channel/phoenix_token.h"
 
 static enum plx_digest digest_of(const char *name)
@@ -41,40 +40,30 @@ static const char *reason_of(int err)
     return "token invalid";
 }
 
-/* Finds the token to judge: 0 and *token (empty: none) in `scratch` or transport_token. */
-static int find_token(const plx_auth_config *auth, plx_slice params_json, plx_slice transport_token,
-                      plx_buf *scratch, plx_slice *token)
+/* Finds the token to judge (empty: none); PLX_E_DENIED for a parameter that is no text. */
+static int find_token(const plx_auth_config *auth, json_object *params, plx_slice transport_token,
+                      plx_slice *token)
 {
-    const char *names[1] = {auth->param};
-    plx_json_value v = {.type = PLX_JSON_NONE};
+    json_object *value = NULL;
     *token = transport_token;
-    if (params_json.len > 0 && plx_json_cut_object(params_json, names, &v, 1) != 0)
-        return PLX_E_INVALID;
-    if (transport_token.len > 0 || v.type == PLX_JSON_NONE || v.type == PLX_JSON_NULL)
+    if (transport_token.len > 0)
         return 0;
-    if (v.type != PLX_JSON_STRING)
+    json_object_object_get_ex(params, auth->param, &value);
+    if (value && !json_object_is_type(value, json_type_string))
         return PLX_E_DENIED;
-    int err = plx_json_unquote(v.text, scratch);
-    *token = plx_buf_slice(scratch);
-    return err;
+    *token = plx_json_text(value);
+    return 0;
 }
 
 /* A map is the claims; anything else becomes the one claim that the configuration names. */
 static int put_claims(const plx_auth_config *auth, plx_slice data, plx_buf *out)
 {
-    size_t before = out->len;
-    int err;
     if (data.len > 0 && data.data[0] == '{')
         return plx_buf_add(out, data);
-    plx_buf_byte(out, '{');
-    plx_json_quote(out, plx_slice_of(auth->claim));
-    plx_buf_byte(out, ':');
-    plx_buf_add(out, data);
-    err = plx_buf_byte(out, '}');
-    if (err == 0 && !plx_buf_ok(out))
-        err = PLX_E_TOOBIG;
-    if (err)
-        out->len = before;
+    json_object *claims = plx_json_new_object();
+    plx_json_put(claims, auth->claim, plx_json_new_verbatim(data));
+    int err = plx_json_write(out, claims);
+    json_object_put(claims);
     return err;
 }
 
@@ -96,27 +85,20 @@ static int check_token(const plx_auth_config *auth, plx_slice token, uint64_t wa
     return err;
 }
 
-int plx_auth_check(const plx_auth_config *auth, plx_slice params_json, plx_slice transport_token,
+int plx_auth_check(const plx_auth_config *auth, json_object *params, plx_slice transport_token,
                    uint64_t wall_ms, plx_buf *claims_json, plx_auth_result *result)
 {
-    plx_buf scratch;
     plx_slice token = plx_slice_of("");
-    int err = 0;
     *result = (plx_auth_result){0};
-    plx_buf_init(&scratch, PLX_PHOENIX_TOKEN_MAX);
-    if (auth->type != PLX_AUTH_NONE)
-        err = find_token(auth, params_json, transport_token, &scratch, &token);
-    if (err == PLX_E_DENIED || err == PLX_E_TOOBIG) {
-        result->reason = err == PLX_E_TOOBIG ? "token too long" : "token is no text";
-        err = PLX_E_DENIED;
-    } else if (err == 0 && token.len > 0) {
-        err = check_token(auth, token, wall_ms, claims_json, result);
-    } else if (err == 0 && auth->required) {
-        result->reason = "token missing";
-        err = PLX_E_DENIED;
-    } else if (err == 0) {
-        err = plx_buf_str(claims_json, "{}");
+    if (auth->type != PLX_AUTH_NONE && find_token(auth, params, transport_token, &token) != 0) {
+        result->reason = "token is no text";
+        return PLX_E_DENIED;
     }
-    plx_buf_fini(&scratch);
-    return err;
+    if (token.len > 0)
+        return check_token(auth, token, wall_ms, claims_json, result);
+    if (auth->required) {
+        result->reason = "token missing";
+        return PLX_E_DENIED;
+    }
+    return plx_buf_str(claims_json, "{}");
 }

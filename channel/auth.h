@@ -4,13 +4,14 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/json.h"
 
 typedef struct plx_auth_result {
     bool authenticated; /* a token was given and is right (its claims may still be {}) */
     const char *reason; /* PLX_E_DENIED: why, for the log; static, holds nothing of the token */
 } plx_auth_result;
 
-/* Judges a connect request. params_json: the connect parameters, a JSON object (empty: none).
+/* Judges a connect request. params: the connect parameters, an object (NULL: none).
  * transport_token: phoenix.js's authToken as the transport carried it (X-Phoenix-AuthToken, or the
  * subprotocol, decoded); empty: none.
  *
@@ -19,10 +20,10 @@ typedef struct plx_auth_result {
  * tried then. With type none every token is ignored.
  *
  * Appends the claims, a JSON object, to claims_json: {} without a token; the token's data when that
- * is a map, else {auth.claim: data}. Returns 0; PLX_E_DENIED with result->reason; PLX_E_INVALID
- * when params_json is no JSON object; PLX_E_TOOBIG when claims_json is full. After an error
- * claims_json is as it was and result->authenticated is false. */
-int plx_auth_check(const plx_auth_config *auth, plx_slice params_json, plx_slice transport_token,
+ * is a map, else {auth.claim: data}. Returns 0; PLX_E_DENIED with result->reason; PLX_E_TOOBIG
+ * when claims_json is full. After an error claims_json is as it was and result->authenticated is
+ * false. */
+int plx_auth_check(const plx_auth_config *auth, json_object *params, plx_slice transport_token,
                    uint64_t wall_ms, plx_buf *claims_json, plx_auth_result *result);
 
 #endif

@@ -154,6 +154,8 @@ typedef struct plx_socket_init {
     size_t max_channels;                   /* the transport's own bound; 0: none */
 } plx_socket_init;
 
+/* The slices are copied, the rest is borrowed for as long as the socket lives. It is given back
+ * with plx_socket_free or plx_socket_forget. Never NULL. */
 plx_socket *plx_socket_new(const plx_socket_init *init);
 
 /* Handles one message (heartbeat, join, leave, or a push). The message is copied where it has to

@@ -1,22 +1,33 @@
 /* Filling in templates. */
 #include "channel/template.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/json_scan.h"
 #include "base/placeholder.h"
 
-/* Appends a member's value: a string's bytes, a number's text. */
+static int append_string(plx_slice string, plx_buf *out)
+{
+    json_object *value;
+    if (plx_json_read(string, &value) != 0)
+        return PLX_E_INVALID;
+    plx_slice text = plx_json_text(value);
+    int err = memchr(text.data, 0, text.len) ? PLX_E_NOTFOUND : plx_buf_add(out, text);
+    json_object_put(value);
+    return err;
+}
+
+/* Appends a member's value: a string's bytes, a number's text (json-c would cut off what is beyond
+ * 64 bits, and give two users one id). */
 static int append_value(const plx_json_value *v, plx_buf *out)
 {
-    size_t before = out->len;
-    int err;
-    if (v->type == PLX_JSON_NUMBER)
+    switch (v->type) {
+    case PLX_JSON_NUMBER:
         return plx_buf_add(out, v->text);
-    if (v->type != PLX_JSON_STRING)
+    case PLX_JSON_STRING:
+        return append_string(v->text, out);
+    default:
         return PLX_E_NOTFOUND;
-    err = plx_json_unquote(v->text, out);
-    if (err == 0 && memchr(out->data + before, 0, out->len - before))
-        return PLX_E_NOTFOUND;
-    return err;
+    }
 }
 
 static int append_member(plx_slice object, plx_slice name, plx_buf *out)

@@ -82,16 +82,17 @@ static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
 static void by_query(plx_api *api, const plx_http_request *r, exchange *x,
                      void (*run)(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg))
 {
-    plx_buf query;
-    int err;
+    json_object *query = NULL;
+    plx_buf text;
 
-    plx_buf_init(&query, 0);
-    err = plx_query_json(r->query, NULL, NULL, NULL, 0, &query);
-    if (err == 0)
-        run(api->store, plx_buf_slice(&query), answered, x);
+    plx_buf_init(&text, 0);
+    if (plx_query_json(r->query, NULL, NULL, NULL, 0, &query) == 0 &&
+        plx_json_write(&text, query) == 0)
+        run(api->store, plx_buf_slice(&text), answered, x);
     else
         answered(x, 400, plx_slice_of(BAD_QUERY));
-    plx_buf_fini(&query);
+    plx_buf_fini(&text);
+    json_object_put(query);
 }
 
 static void presence(plx_api *api, plx_http_request *r, exchange *x)
@@ -136,12 +137,15 @@ static bool authorized(const plx_api *api, const plx_http_request *r)
 static void refuse(plx_http_request *r, unsigned status, const char *headers, const char *code,
                    const char *hint, const char *message)
 {
+    json_object *document = plx_json_new_object();
     plx_buf json;
 
     plx_buf_init(&json, 0);
-    plx_admin_error(&json, code, hint, "%s", message);
+    plx_admin_error(document, code, hint, "%s", message);
+    plx_json_write(&json, document);
     respond(r, status, headers, plx_buf_slice(&json));
     plx_buf_fini(&json);
+    json_object_put(document);
 }
 
 static const struct route *find_route(plx_slice path)

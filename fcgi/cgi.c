@@ -284,7 +284,7 @@ static int serve(struct cgi *c, const plx_config *config)
 int plx_cgi_serve(const char *config_path)
 {
     struct cgi c = {0};
-    plx_config *config = plx_worker_config(config_path);
+    plx_config *config = plx_worker_config(config_path, false); /* not for every request */
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);

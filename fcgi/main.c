@@ -166,11 +166,22 @@ static int listen_and_run(const struct options *o, const plx_listen_addr *addr, 
     return status;
 }
 
+/* Each worker reads it again: this is for telling mistakes once, and before anything starts. */
+static bool check_config(const char *file)
+{
+    plx_config *config = plx_worker_config(file, true);
+
+    if (config == NULL)
+        return false;
+    plx_log_init("pollux-fcgi", config->log_level);
+    plx_config_free(config);
+    return true;
+}
+
 static int serve_listen(const struct options *o)
 {
     int fds[PLX_WORKERS_MAX];
     plx_listen_addr addr;
-    plx_config *config;
     plx_buf problem;
 
     plx_buf_init(&problem, 0);
@@ -179,13 +190,7 @@ static int serve_listen(const struct options *o)
         plx_buf_fini(&problem);
         return EXIT_USAGE;
     }
-    /* Each worker reads it again: this is for telling mistakes before anything starts. */
-    config = plx_worker_config(o->config);
-    if (config == NULL)
-        return EXIT_FAILED;
-    plx_log_init("pollux-fcgi", config->log_level);
-    plx_config_free(config);
-    return listen_and_run(o, &addr, fds);
+    return check_config(o->config) ? listen_and_run(o, &addr, fds) : EXIT_FAILED;
 }
 
 /* The web server's listening socket on descriptor 0. It supervises this process; workers of our own
@@ -197,6 +202,8 @@ static int serve_inherited(const struct options *o)
 
     if (o->listen != NULL)
         plx_warning("--listen is ignored: descriptor 0 is a listening socket already");
+    if (!check_config(o->config))
+        return EXIT_FAILED;
     return o->workers > 0 ? run_workers(&s, o->workers) : plx_worker_serve(o->config, fds[0]);
 }
 

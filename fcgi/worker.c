@@ -32,7 +32,7 @@ struct worker {
     bool stopping, ready;
 };
 
-plx_config *plx_worker_config(const char *config_path)
+plx_config *plx_worker_config(const char *config_path, bool warnings)
 {
     plx_config *config = NULL;
     plx_buf problems;
@@ -40,7 +40,7 @@ plx_config *plx_worker_config(const char *config_path)
 
     plx_buf_init(&problems, 0);
     rc = plx_config_load(plx_config_path(config_path), &config, &problems);
-    if (problems.len > 0)
+    if (problems.len > 0 && (warnings || rc != 0))
         fwrite(problems.data, 1, problems.len, stderr);
     plx_buf_fini(&problems);
     return rc == 0 ? config : NULL;
@@ -147,7 +147,7 @@ int plx_worker_serve(const char *config_path, int listen_fd)
     struct worker w = {0};
     int status = 1;
 
-    w.config = plx_worker_config(config_path);
+    w.config = plx_worker_config(config_path, false); /* whoever started us has told them */
     if (w.config == NULL)
         return 1;
     plx_log_init("pollux-fcgi", w.config->log_level);

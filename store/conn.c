@@ -320,12 +320,25 @@ plx_conn *plx_conn_open(struct ev_loop *loop, plx_laters *laters, const plx_redi
     return c;
 }
 
+/* What was given in this loop turn still goes out, as far as the socket takes it: the notes that a
+ * short-lived process (command line, CGI) sends after its last answer. Nobody is told of a failure:
+ * the owner is half gone by now. */
+static void write_last(plx_conn *c)
+{
+    int done = 0;
+    while (c->state == PLX_CONN_UP && c->redis && !done) {
+        plx_conn_fill(c);
+        if (sdslen(c->redis->obuf) == 0 || redisBufferWrite(c->redis, &done) != REDIS_OK)
+            return;
+        if (!done)
+            return; /* the socket is full */
+        done = plx_list_empty(&c->queue);
+    }
+}
+
 void plx_conn_close(plx_conn *c)
 {
-    /* What was given in this loop turn still goes out, as far as the socket takes it: the notes
-     * that a short-lived process (command line, CGI) sends after its last answer. */
-    if (c->state == PLX_CONN_UP)
-        write_out(c);
+    write_last(c);
     ev_prepare_stop(c->loop, &c->flush);
     ev_timer_stop(c->loop, &c->retry);
     disconnect(c);
@@ -345,6 +358,11 @@ void plx_conn_close(plx_conn *c)
 bool plx_conn_up(const plx_conn *c)
 {
     return c->state == PLX_CONN_UP;
+}
+
+const char *plx_conn_refusal(const plx_conn *c)
+{
+    return c->refused;
 }
 
 uint64_t plx_conn_up_since(const plx_conn *c)

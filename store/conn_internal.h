@@ -47,9 +47,10 @@ struct plx_conn {
     uint64_t heard_ms; /* last bytes from Redis */
     uint64_t complained_ms;
     unsigned backoff_ms;
-    bool attempted;   /* the first attempt has come to an end */
-    bool script_lost; /* NOSCRIPT was seen: queue is held until sent is empty */
-    char broken[160]; /* why the connection has to be dropped; empty: it need not */
+    bool attempted;    /* the first attempt has come to an end */
+    bool script_lost;  /* NOSCRIPT was seen: queue is held until sent is empty */
+    char refused[160]; /* the error reply that is being handed out; empty: it is none */
+    char broken[160];  /* why the connection has to be dropped; empty: it need not */
 };
 
 /* conn_queue.c */

@@ -115,13 +115,24 @@ static bool is_noscript(const redisReply *reply)
     return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
 }
 
+/* Redis may quote what it was sent: only what is safe to show anywhere is kept. */
+static void keep_refusal(plx_conn *c, const char *text)
+{
+    size_t n = 0;
+    for (; text[n] != '\0' && n < sizeof c->refused - 1; n++)
+        c->refused[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+    c->refused[n] = '\0';
+}
+
 static void answer_error(plx_conn *c, plx_pending *p, const redisReply *reply)
 {
     if (p->flags & PLX_SEND_GREETING)
         plx_conn_break(c, reply->str);
     else
         plx_log_limited(PLX_ERROR, "redis: %s", reply->str);
+    keep_refusal(c, reply->str);
     finish(c, p, PLX_E_STORE, NULL);
+    c->refused[0] = '\0';
 }
 
 void plx_conn_take_reply(plx_conn *c, const redisReply *reply)

@@ -37,9 +37,10 @@ typedef struct plx_event {
     char bytes[];
 } plx_event;
 
+/* Copies everything; the caller owns one reference. Never NULL. */
 plx_event *plx_event_new(plx_slice topic, const plx_position *position, enum plx_kind kind,
                          plx_slice event, plx_slice payload, plx_slice from);
-plx_event *plx_event_ref(plx_event *e);
+plx_event *plx_event_ref(plx_event *e); /* e itself */
 void plx_event_unref(plx_event *e); /* NULL is fine; drops the encodings with the last reference */
 
 /* Text form into out (at least PLX_POSITION_TEXT bytes), and back (PLX_E_INVALID). */

@@ -138,10 +138,13 @@ static void unref_events(plx_event **events, size_t count)
 
 /* ---- the hole at the end */
 
-/* Gives out what was missing. Returns false when the log does not hold it any more. A piece of
- * which everything has come by pub/sub meanwhile is no loss: the next one begins behind it. */
+/* Gives out what was missing. Returns false when the log does not hold it any more: not when
+ * pub/sub has been faster than the answer, as after a pause of this process; then the next piece is
+ * asked for.
+ */
 static bool fill(plx_feed *f, plx_event *const *events, size_t count)
 {
+    uint64_t before = f->at.offset;
     for (size_t i = 0; i < count; i++) {
         uint64_t offset = events[i]->position.offset;
         if (offset <= f->at.offset)
@@ -152,7 +155,7 @@ static bool fill(plx_feed *f, plx_event *const *events, size_t count)
         f->feeds->store->counters.gaps++;
         plx_feed_accept(f, events[i]);
     }
-    return count > 0 || f->at.offset >= f->target;
+    return f->at.offset > before || f->at.offset >= f->filling_from || f->at.offset >= f->target;
 }
 
 static void filled(const plx_done *done, int err, const redisReply *reply)
@@ -192,9 +195,10 @@ static void filled(const plx_done *done, int err, const redisReply *reply)
 static void ask_fill(plx_feed *f)
 {
     f->filling = true;
+    f->filling_from = f->at.offset + 1;
     plx_feeds_command_sent(f);
-    plx_topic_read(f->feeds->store, f->topic, f->at.offset + 1, PLX_FEED_CHUNK,
-                   PLX_FEED_CHUNK_BYTES, filled, PLX_DONE(NULL, f));
+    plx_topic_read(f->feeds->store, f->topic, f->filling_from, PLX_FEED_CHUNK, PLX_FEED_CHUNK_BYTES,
+                   filled, PLX_DONE(NULL, f));
 }
 
 /* ---- pieces for watches that are behind */

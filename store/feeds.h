@@ -35,11 +35,12 @@ struct plx_feed {
     bool settled;    /* ... and then the position was read: nothing was missed unnoticed */
     bool known;      /* `at` means something */
 
-    plx_position at;    /* epoch, and the last offset that was given out */
-    uint64_t target;    /* the log is known to reach at least here */
-    uint64_t logged_to; /* up to here a late pub/sub message is nothing strange */
-    plx_ring ring;      /* the last events, without holes, up to `at` */
-    plx_ring held;      /* came by pub/sub, but something before them is missing */
+    plx_position at;       /* epoch, and the last offset that was given out */
+    uint64_t target;       /* the log is known to reach at least here */
+    uint64_t filling_from; /* the first offset of the piece that was asked for to fill a hole */
+    uint64_t logged_to;    /* up to here a late pub/sub message is nothing strange */
+    plx_ring ring;         /* the last events, without holes, up to `at` */
+    plx_ring held;         /* came by pub/sub, but something before them is missing */
 
     plx_list waiting, behind, live; /* plx_feed_watch.node */
     size_t watches;

@@ -23,10 +23,12 @@ typedef struct plx_laters {
     plx_list items;
 } plx_laters;
 
+/* The loop is borrowed and must outlive it. */
 void plx_laters_init(plx_laters *l, struct ev_loop *loop);
 /* Forgets what waits, without running it. */
 void plx_laters_fini(plx_laters *l);
 
+/* An item that does not wait; it belongs to the caller, who cancels it before freeing it. */
 void plx_later_init(plx_later *item, void (*run)(plx_later *item));
 /* Has item->run called once in the next turn. Harmless when it waits already. */
 void plx_later_add(plx_laters *l, plx_later *item);

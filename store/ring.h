@@ -11,6 +11,7 @@ typedef struct plx_ring {
     size_t max_events, max_bytes;
 } plx_ring;
 
+/* Empty, without memory of its own until the first push. */
 void plx_ring_init(plx_ring *r, size_t max_events, size_t max_bytes);
 /* Drops everything; usable again. */
 void plx_ring_clear(plx_ring *r);

@@ -24,12 +24,13 @@
 #include "store/store.h"
 #include "store/event.h"
 
-#define PLX_SID_LEN   22   /* characters: plx_random_id(…, 22) */
-#define PLX_LEASE_MS  4000 /* a holder renews it at half time when its work takes longer */
-#define PLX_Q_ENTRIES 1000 /* past either the session ends, reason "overflow" */
+#define PLX_SID_LEN  22   /* characters: plx_random_id(…, 22) */
+#define PLX_LEASE_MS 4000 /* a holder renews it at half time when its work takes longer */
+/* With either of these unfetched, the next commit with messages ends the session, reason
+ * "overflow"; what one entry adds always fits. */
+#define PLX_Q_ENTRIES 1000
 #define PLX_Q_BYTES   1048576
 #define PLX_Q_MESSAGE (PLX_Q_BYTES - 65536) /* longest text of one: names come on top */
-#define PLX_REPEATS   16                    /* outcomes of POSTs that are remembered */
 
 typedef struct plx_session_init {
     plx_slice sid;
@@ -40,6 +41,8 @@ typedef struct plx_session_init {
     uint64_t life_ms;         /* without a poll or POST */
 } plx_session_init;
 
+/* Creates the session, which lives life_ms without a poll or POST. cb, never before the return: 0,
+ * PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all the same). */
 void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
                         void *arg);
 
@@ -131,8 +134,10 @@ typedef void plx_post_cb(void *arg, int err, enum plx_post_result result, uint64
                          unsigned status, const plx_work *work);
 
 /* Appends a POST. digest: of body and kind when all its messages carry refs, else empty (then it is
- * never taken for a repetition). A repetition of a POST that still waits gives that entry's number.
- * status: see plx_entry. err: also PLX_E_GONE, PLX_E_BUSY (more than 1,000 entries or 4 MB wait).
+ * never taken for a repetition). A repetition of a POST that still waits gives that entry's number;
+ * one of the last 16 finished ones, or of those of the last minute (at most 256), the stored
+ * outcome. status: see plx_entry. err: also PLX_E_GONE, PLX_E_BUSY (more than 1,000 entries or 4 MB
+ * wait).
  */
 void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
                       unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb,

@@ -25,6 +25,11 @@ bool plx_store_up(const plx_store *s)
     return plx_conn_up(s->conn) && plx_subscriber_up(s->subscriber);
 }
 
+const char *plx_store_refusal(const plx_store *s)
+{
+    return plx_conn_refusal(s->conn);
+}
+
 uint64_t plx_store_up_for_ms(const plx_store *s)
 {
     if (!plx_store_up(s))

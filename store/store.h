@@ -57,6 +57,10 @@ bool plx_store_up(const plx_store *s);
  * only after a whole lease period of that (an outage of Redis ends nobody). */
 uint64_t plx_store_up_for_ms(const plx_store *s);
 
+/* From inside a callback with PLX_E_STORE: the error that Redis answered with, shortened and in
+ * printable ASCII; empty when its answer was odd instead. Valid until the callback returns. */
+const char *plx_store_refusal(const plx_store *s);
+
 /* Calls up/down on every change of plx_store_up. The node belongs to the caller until removed. */
 typedef struct plx_store_watch {
     void (*up)(struct plx_store_watch *w);

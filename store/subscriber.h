@@ -21,6 +21,8 @@ typedef struct plx_subscription_ops {
     void (*message)(void *owner, plx_slice payload);
 } plx_subscription_ops;
 
+/* Opens the pub/sub connection, which is tried again for as long as it is away. Closing frees every
+ * subscription without calling its owner. */
 plx_subscriber *plx_subscriber_open(plx_store *s);
 void plx_subscriber_close(plx_subscriber *sub);
 

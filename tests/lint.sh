@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.." || exit 2
 bad=0
 say() { echo "lint: $*"; bad=1; }
 
+[ -n "$(git ls-files Makefile 2>/dev/null)" ] || say "git does not list the files here, so not all can be looked at"
+
 declare -A rank=([base]=0 [store]=1 [channel]=2 [transport]=3 [fcgi]=4)
 while IFS=: read -r file _ line; do
     from=${file%%/*}

@@ -196,6 +196,7 @@ void plx_lp_unref(plx_longpoll *lp)
     if (--lp->refs > 0)
         return;
     plx_map_free(lp->poll_by_key);
+    plx_lp_pace_fini(&lp->pace);
     plx_map_free(lp->posts_by_sid);
     free(lp);
 }
@@ -210,6 +211,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     lp->channels = channels;
     lp->loop = plx_store_loop(store);
     lp->poll_by_key = plx_map_new();
+    plx_lp_pace_init(&lp->pace);
     lp->posts_by_sid = plx_map_new();
     plx_list_init(&lp->connects);
     plx_list_init(&lp->polls);

@@ -11,6 +11,7 @@
 #include "store/session.h"
 #include "transport/connect.h"
 #include "transport/longpoll.h"
+#include "transport/lp_pace.h"
 #include "transport/lp_token.h"
 
 /* How long a connect waits for an absent Redis before it is told to come back. */
@@ -35,6 +36,7 @@ struct plx_longpoll {
     plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
     ev_prepare flush;                       /* answers them once, before the loop waits */
+    plx_lp_pace pace;                       /* of answers to polls that a newer one took over */
     uint64_t generation;
     uint64_t skipped_binary; /* events that can't reach a long-poll client */
     bool draining;

@@ -261,6 +261,21 @@ static int by_slot(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* What ended past its end is kept until the topic's next slot has taken it over. */
+static void keep_past(const plx_lp_merge *m, plx_lp_cursor *c)
+{
+    for (plx_list *l = m->topics.next; l != &m->topics; l = l->next) {
+        const plx_lp_topic *t = PLX_CONTAINER(l, plx_lp_topic, node);
+        if (t->ended && t->last > 0 && t->delivered > t->last)
+            plx_lp_cursor_keep(c, t->life, t->delivered);
+    }
+    for (plx_list *l = m->topics.next; l != &m->topics; l = l->next) {
+        const plx_lp_topic *t = PLX_CONTAINER(l, plx_lp_topic, node);
+        if (t->open && !t->ended)
+            plx_lp_cursor_keep(c, t->life, 0);
+    }
+}
+
 static plx_lp_mark mark_of(const plx_lp_topic *t)
 {
     plx_lp_mark mark = {.slot = t->slot, .offset = t->delivered, .state_at = t->diffs.at};
@@ -277,6 +292,7 @@ void plx_lp_merge_cursor(const plx_lp_merge *m, plx_lp_cursor *c)
     for (plx_list *l = m->topics.next; l != &m->topics; l = l->next)
         n++;
     c->q = m->q;
+    keep_past(m, c);
     free(c->marks);
     c->marks = plx_alloc_zero(n + 1, sizeof *c->marks);
     c->mark_count = 0;

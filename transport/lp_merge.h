@@ -35,6 +35,7 @@ typedef struct plx_lp_topic {
     bool ended;         /* its end was delivered */
     bool lost;          /* nothing more can come from its log */
     bool with_position; /* its broadcasts carry their positions */
+    uint32_t life;      /* plx_lp_life of the topic's epoch */
     uint64_t start;     /* where the slot begins */
     uint64_t delivered; /* cursor: events up to here are covered */
     uint64_t seen;      /* `events` holds everything up to here that is for this socket */

@@ -19,8 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Two pollers on one session must not chase each other faster than this. */
-#define OUTDATED_MIN_MS 1000
 /* Topics that have not caught up by then are left for the next poll when something else is due. */
 #define SETTLE_MS 300
 /* A state without the own entry is better than none. */
@@ -266,16 +264,20 @@ static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
 
 static void outdate(lp_poll *p)
 {
-    uint64_t held = plx_now_ms() - p->arrived_ms;
+    uint64_t now_ms = plx_now_ms(), left_ms = p->until_ms > now_ms ? p->until_ms - now_ms : 0;
+    uint64_t wait_ms =
+        plx_lp_pace_wait(&p->lp->pace, plx_slice_make(p->cursor.sid, PLX_SID_LEN), now_ms);
+    if (wait_ms > left_ms)
+        wait_ms = left_ms; /* of a crowd of pollers each is answered in its window */
     p->state = OUTDATED;
     plx_lp_poll_drop_topics(p);
     plx_list_remove(&p->dirty);
-    if (held >= OUTDATED_MIN_MS) {
+    if (wait_ms == 0) {
         answer(p, 204, plx_slice_make(NULL, 0));
         return;
     }
     ev_timer_stop(p->lp->loop, &p->window);
-    ev_timer_set(&p->window, plx_lp_seconds(OUTDATED_MIN_MS - held), 0.);
+    ev_timer_set(&p->window, plx_lp_seconds(wait_ms), 0.);
     ev_timer_start(p->lp->loop, &p->window);
 }
 
@@ -339,7 +341,7 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
     p->cursor = *cursor;
     *cursor = (plx_lp_cursor){.q = 0};
     p->generation = ++lp->generation;
-    p->arrived_ms = plx_now_ms();
+    p->until_ms = plx_now_ms() + r->socket->lp_window_ms;
     plx_lp_merge_init(&p->merge);
     p->merge.q = p->cursor.q;
     p->merge.encode = encode;

@@ -37,8 +37,8 @@ struct lp_poll {
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
     const plx_socket_config *socket;
-    plx_lp_cursor cursor; /* what the client has */
-    uint64_t generation, arrived_ms;
+    plx_lp_cursor cursor;          /* what the client has */
+    uint64_t generation, until_ms; /* end of its window */
     char key[PLX_SID_LEN + 24];
     enum poll_state state;
     bool opened;      /* plx_session_poll succeeded */
@@ -49,6 +49,8 @@ struct lp_poll {
     bool full;        /* topics that have not caught up are not waited for any more */
     unsigned unsettled;
     unsigned reports;  /* store calls of poll_topic.reporting */
+    unsigned ending;   /* topics whose end waits in the queue */
+    uint32_t known_to; /* all slots up to this number have been looked at */
     size_t held;       /* events that the topics hold for the answer */
     size_t held_bytes; /* of their payloads */
     plx_lp_merge merge;

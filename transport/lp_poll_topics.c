@@ -180,9 +180,12 @@ static const plx_feed_ops feed_ops = {
 static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
 {
     poll_topic *best = NULL;
+    if (p->ending == 0)
+        return NULL; /* its end is in the queue, else the topic could not have been joined again */
     for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
         poll_topic *t = topic_at(n);
-        if (t->merge.slot < slot->number && (!best || t->merge.slot > best->merge.slot) &&
+        if (t->merge.last != UINT64_MAX && t->merge.slot < slot->number &&
+            (!best || t->merge.slot > best->merge.slot) &&
             plx_slice_eq(plx_slice_make(t->name, t->name_len), slot->topic) &&
             strcmp(t->epoch, slot->start.epoch) == 0)
             best = t;
@@ -196,9 +199,14 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
     const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
-    if (before && before->merge.delivered > offset)
-        offset = before->merge.delivered;
+    uint32_t life = plx_lp_life(slot->start.epoch);
+    uint64_t past = plx_lp_cursor_past(&p->cursor, life);
+    if (before && before->merge.delivered > past)
+        past = before->merge.delivered;
+    if (offset < past)
+        offset = past;
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
+    t->merge.life = life;
     t->merge.follows = before ? before->merge.slot : 0;
     t->merge.with_position = channel && channel->has_history;
     t->diffs_after = slot->diffs_after;
@@ -239,6 +247,7 @@ static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e
     plx_lp_topic *known = plx_lp_merge_topic(&p->merge, e->slot.number);
     poll_topic *t = known ? PLX_CONTAINER(known, poll_topic, merge)
                           : topic_new(p, &e->slot, !opens_later(v, e->slot.number));
+    p->ending += t->merge.last == UINT64_MAX;
     t->merge.last = e->end;
     t->deaf = !known && t->merge.diffs.mode != PLX_DIFFS_HAS;
     if (known && t->merge.seen >= e->end) {
@@ -249,10 +258,20 @@ static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e
     }
 }
 
-static void take_slot(lp_poll *p, const plx_session_view *v, const plx_slot *slot)
+/* Slots are numbered in the order of their joins, and every view lists all that are open: those up
+ * to the last one seen are known. */
+static void take_slots(lp_poll *p, const plx_session_view *v)
 {
-    if (plx_lp_merge_topic(&p->merge, slot->number) == NULL)
-        watch(p, topic_new(p, slot, !opens_later(v, slot->number)));
+    uint32_t known_to = p->known_to;
+    /* Begin at another topic each time, so that a busy one does not starve those behind it. */
+    for (size_t i = 0; i < v->slot_count; i++) {
+        const plx_slot *s = &v->slots[(i + p->generation) % v->slot_count];
+        if (s->number <= known_to)
+            continue;
+        watch(p, topic_new(p, s, !opens_later(v, s->number)));
+        if (s->number > p->known_to)
+            p->known_to = s->number;
+    }
 }
 
 void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v)
@@ -270,7 +289,5 @@ void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v)
         if (e->kind == PLX_Q_END)
             take_end(p, v, e);
     }
-    /* Begin at another topic each time, so that a busy one does not starve those behind it. */
-    for (size_t i = 0; i < v->slot_count; i++)
-        take_slot(p, v, &v->slots[(i + p->generation) % v->slot_count]);
+    take_slots(p, v);
 }

@@ -31,6 +31,7 @@ typedef struct lp_post {
     char sid[PLX_SID_LEN + 1];
     uint64_t entry;  /* 0: not in the inbox yet, as far as is known */
     bool calling;    /* a store call is under way */
+    bool look_again; /* a note came before the answer that tells which entry is ours */
     bool repeatable; /* carries a digest: may be sent again when its fate is unknown */
     unsigned status; /* 200, or 400 when a malformed message follows the usable ones */
     char digest[32];
@@ -105,6 +106,8 @@ static void overload(lp_post *p)
     plx_lp_answer_overload(http);
 }
 
+static void ask(lp_post *p);
+
 static void posted(void *arg, int err, enum plx_post_result result, uint64_t entry, unsigned status,
                    const plx_work *work)
 {
@@ -125,6 +128,10 @@ static void posted(void *arg, int err, enum plx_post_result result, uint64_t ent
         overload(p);
     else if (err == 0 && result == PLX_POST_DONE)
         finish(p, status);
+    else if (err == 0 && result == PLX_POST_WAIT && p->look_again) {
+        p->look_again = false;
+        ask(p);
+    }
     /* else: worked here or elsewhere, or Redis is away: wait. */
     if (err == 0 && result == PLX_POST_WORK)
         plx_lp_work_start(lp, work);
@@ -236,8 +243,11 @@ static void finish_all(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned
     for (node = s->posts.next; node != &s->posts; node = next) {
         lp_post *p = PLX_CONTAINER(node, lp_post, sibling);
         next = node->next;
-        if (entry != 0 && p->entry != entry)
+        if (entry != 0 && p->entry != entry) {
+            /* Notes come over another connection than answers: it may have been for this one. */
+            p->look_again = p->look_again || p->entry == 0;
             continue;
+        }
         plx_list_remove(&p->node);
         plx_list_push(&due, &p->node);
     }

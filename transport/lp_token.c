@@ -22,16 +22,52 @@ void plx_lp_cursor_fini(plx_lp_cursor *c)
 
 const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot)
 {
-    for (size_t i = 0; i < c->mark_count; i++)
-        if (c->marks[i].slot == slot)
-            return &c->marks[i];
-    return NULL;
+    size_t low = 0, high = c->mark_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (c->marks[middle].slot < slot)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < c->mark_count && c->marks[low].slot == slot;
+    return found ? &c->marks[low] : NULL;
 }
 
 uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start)
 {
     const plx_lp_mark *m = plx_lp_cursor_mark(c, slot);
     return m && m->offset > start ? m->offset : start;
+}
+
+/* FNV-1a. Epochs are random and long: of a session's few topics no two are alike. */
+uint32_t plx_lp_life(const char *epoch)
+{
+    uint32_t h = 2166136261u;
+    for (const char *c = epoch; *c; c++)
+        h = (h ^ (unsigned char)*c) * 16777619u;
+    return h;
+}
+
+uint64_t plx_lp_cursor_past(const plx_lp_cursor *c, uint32_t life)
+{
+    for (size_t i = 0; i < c->past_count; i++)
+        if (c->past[i].life == life)
+            return c->past[i].offset;
+    return 0;
+}
+
+void plx_lp_cursor_keep(plx_lp_cursor *c, uint32_t life, uint64_t offset)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->past_count; i++)
+        if (c->past[i].life != life)
+            c->past[n++] = c->past[i];
+    if (offset > 0 && n == PLX_LP_PAST_MAX)
+        memmove(c->past, c->past + 1, --n * sizeof *c->past);
+    if (offset > 0)
+        c->past[n++] = (plx_lp_past){life, offset};
+    c->past_count = n;
 }
 
 static void put_varint(plx_buf *b, uint64_t n)
@@ -94,6 +130,11 @@ int plx_lp_token_make(plx_slice secret, plx_slice mount, const plx_lp_cursor *c,
         if (m->state != PLX_LP_STATE_NONE)
             put_varint(&raw, m->state_at > m->offset ? m->state_at - m->offset : 0);
     }
+    for (size_t i = 0; i < c->past_count; i++) {
+        put_varint(&raw, 0); /* no slot has this number */
+        put_varint(&raw, c->past[i].offset);
+        put_varint(&raw, c->past[i].life);
+    }
     uint8_t tag[MAC_LEN];
     mac(secret, mount, plx_buf_slice(&raw), tag);
     plx_buf_append(&raw, tag, MAC_LEN);
@@ -141,17 +182,20 @@ static int read_mark(plx_slice *rest, plx_lp_mark *m)
 
 static int read_marks(plx_slice rest, plx_lp_cursor *c)
 {
+    uint64_t life;
     /* A mark takes two bytes at least. */
-    plx_lp_mark *marks = plx_alloc_zero(rest.len / 2 + 1, sizeof *marks);
-    size_t n = 0;
+    c->marks = plx_alloc_zero(rest.len / 2 + 1, sizeof *c->marks);
     while (rest.len > 0) {
-        if (read_mark(&rest, &marks[n++]) != 0) {
-            free(marks);
+        plx_lp_mark *mark = &c->marks[c->mark_count];
+        if (read_mark(&rest, mark))
             return PLX_E_INVALID;
-        }
+        if (mark->slot != 0)
+            c->mark_count++;
+        else if (take_varint(&rest, &life) || life > UINT32_MAX)
+            return PLX_E_INVALID;
+        else
+            plx_lp_cursor_keep(c, (uint32_t)life, mark->offset);
     }
-    c->marks = marks;
-    c->mark_count = n;
     return 0;
 }
 
@@ -165,8 +209,10 @@ static int read_signed(plx_slice raw, plx_lp_cursor *out)
     c.vsn = (enum plx_vsn)vsn;
     memcpy(c.sid, raw.data + 2, PLX_SID_LEN);
     plx_slice rest = plx_slice_make(raw.data + FIXED_LEN, raw.len - FIXED_LEN);
-    if (take_varint(&rest, &c.q) || read_marks(rest, &c))
+    if (take_varint(&rest, &c.q) || read_marks(rest, &c)) {
+        plx_lp_cursor_fini(&c);
         return PLX_E_INVALID;
+    }
     *out = c;
     return 0;
 }

@@ -3,7 +3,8 @@
  * Phoenix clients keep the token of every poll answer and send it with the next
  * request, so the token can carry the acknowledgement: base64url of
  *
- *     version 1 | vsn | session id (22) | queue cursor | (slot, offset [, state])... | MAC (16)
+ *     version 1 | vsn | session id (22) | queue cursor | (slot, offset [, state])... |
+ *     (0, offset, life)... | MAC (16)
  *
  * numbers as LEB128 varints; the lowest two bits of `slot` say what became of the slot's
  * presence_state, and whether its place follows (as far as it is newer than the offset). A poll
@@ -35,12 +36,25 @@ typedef struct plx_lp_mark {
     uint64_t state_at; /* not below offset once it was read from a token */
 } plx_lp_mark;
 
+/* Where the client stood in a topic whose slot has ended, when events had been faster than the news
+ * of the end: the next slot of that topic may begin before, and is not to deliver them again. The
+ * topic is told by its life: plx_lp_life of its epoch. */
+typedef struct plx_lp_past {
+    uint32_t life;
+    uint64_t offset;
+} plx_lp_past;
+
+/* The newest ones; more would need as many leaves without a join behind them. */
+#define PLX_LP_PAST_MAX 8
+
 typedef struct plx_lp_cursor {
     char sid[PLX_SID_LEN + 1];
     enum plx_vsn vsn;
     uint64_t q;         /* highest queue entry received */
     plx_lp_mark *marks; /* owned; ascending slots */
     size_t mark_count;
+    plx_lp_past past[PLX_LP_PAST_MAX]; /* oldest first */
+    size_t past_count;
 } plx_lp_cursor;
 
 void plx_lp_cursor_fini(plx_lp_cursor *c);
@@ -48,6 +62,11 @@ void plx_lp_cursor_fini(plx_lp_cursor *c);
 /* The offset that the cursor has for a slot, or `start` when it lists none. */
 uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start);
 
+uint32_t plx_lp_life(const char *epoch);
+/* The offset that is kept for a life that ended, or 0. */
+uint64_t plx_lp_cursor_past(const plx_lp_cursor *c, uint32_t life);
+/* Keeps an offset for a life; offset 0 forgets it. */
+void plx_lp_cursor_keep(plx_lp_cursor *c, uint32_t life, uint64_t offset);
 /* The mark of a slot, or NULL. */
 const plx_lp_mark *plx_lp_cursor_mark(const plx_lp_cursor *c, uint32_t slot);
 

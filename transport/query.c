@@ -1,38 +1,17 @@
-/* Query strings into JSON, by way of a small tree.
+/* Query strings into objects.
  *
  * "a[b]=c" means {"a":{"b":"c"}}, "a[]=c" appends to an array, and of contradicting
- * pairs the last one wins. The nodes lie in one array and the decoded bytes in one
- * buffer, both bounded before anything is read, so that nothing has to be freed
- * one by one and slices into them stay valid.
+ * pairs the last one wins. Pairs, their depth and the query's length are bounded
+ * before anything is made of them, because an object takes some 800 bytes: 12 MB
+ * for the worst query, for as long as its connect is decided.
  */
 #include "transport/query.h"
-#include "base/alloc.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "base/utf8.h"
-
-#include <assert.h>
-#include <stdint.h>
-#include <stdlib.h>
 
 #define QUERY_PAIRS 1000
 #define QUERY_DEPTH 16
 #define QUERY_BYTES 65536
-
-enum node_kind { NODE_TEXT, NODE_OBJECT, NODE_ARRAY };
-
-/* Children are linked in the order of their first appearance; 0 is no node (and the root). */
-typedef struct node {
-    enum node_kind kind;
-    plx_slice name, text;
-    uint32_t first, last, next;
-} node;
-
-typedef struct tree {
-    node *nodes;
-    size_t count, cap;
-    plx_buf bytes; /* decoded names and values */
-} tree;
 
 /* ---- reading ---- */
 
@@ -87,173 +66,72 @@ bool plx_query_next(plx_slice *rest, plx_slice *name, plx_slice *value)
 
 /* ---- the tree ---- */
 
-static bool is_container(const node *n)
+/* Into an object under this name, or at the end of an array. */
+static void attach(json_object *at, const char *name, json_object *value)
 {
-    return n->kind != NODE_TEXT;
+    if (json_object_is_type(at, json_type_array))
+        plx_json_push(at, value);
+    else
+        plx_json_put(at, name, value);
 }
 
-/* Adds an empty node at the end of a container, whose kind it may decide. */
-static uint32_t add_child(tree *t, uint32_t parent, plx_slice name)
+/* The container of this kind that the next step of a name goes into. What a member was otherwise
+ * is forgotten: the last one wins. */
+static json_object *descend(json_object *at, const char *name, json_type kind)
 {
-    assert(t->count < t->cap);
-    uint32_t child = (uint32_t)t->count++;
-    t->nodes[child] = (node){.name = name};
-    node *p = &t->nodes[parent];
-    if (p->last)
-        t->nodes[p->last].next = child;
-    else
-        p->first = child;
-    p->last = child;
+    json_object *child;
+    if (json_object_is_type(at, json_type_object) && json_object_object_get_ex(at, name, &child) &&
+        json_object_is_type(child, kind))
+        return child;
+    child = kind == json_type_array ? plx_json_new_array() : plx_json_new_object();
+    attach(at, name, child);
     return child;
 }
 
-static uint32_t find_child(const tree *t, uint32_t parent, plx_slice name)
+/* Stores name=value, both decoded; cuts the name up. Only one that ends with ']' is nested. */
+static int insert(json_object *root, char *name, plx_slice value)
 {
-    for (uint32_t i = t->nodes[parent].first; i; i = t->nodes[i].next) {
-        if (plx_slice_eq(t->nodes[i].name, name))
-            return i;
-    }
-    return 0;
-}
-
-/* Makes a node a container of this kind; what it was otherwise is forgotten: the last one wins. */
-static void become(node *n, enum node_kind kind)
-{
-    if (n->kind == kind)
-        return;
-    n->kind = kind;
-    n->text = plx_slice_make(NULL, 0);
-    n->first = n->last = 0;
-}
-
-/* The child that the next step of a name leads to: "[]" a new element, "[x]" the member x. */
-static uint32_t step(tree *t, uint32_t parent, plx_slice key, bool bracketed)
-{
-    if (bracketed && key.len == 0) {
-        become(&t->nodes[parent], NODE_ARRAY);
-        return add_child(t, parent, key);
-    }
-    become(&t->nodes[parent], NODE_OBJECT);
-    uint32_t child = find_child(t, parent, key);
-    return child ? child : add_child(t, parent, key);
-}
-
-static void set_text(tree *t, uint32_t at, plx_slice text)
-{
-    become(&t->nodes[at], NODE_TEXT);
-    t->nodes[at].text = text;
-}
-
-/* Stores name=value, both decoded. Only a name that ends with ']' is nested. */
-static int insert(tree *t, plx_slice name, plx_slice value)
-{
-    const char *open = name.len > 0 ? memchr(name.data, '[', name.len) : NULL;
-    if (!open || name.data[name.len - 1] != ']') {
-        set_text(t, step(t, 0, name, false), value);
-        return 0;
-    }
-    plx_slice head = plx_slice_make(name.data, (size_t)(open - name.data));
-    const char *p = open + 1, *end = name.data + name.len - 1; /* between the outermost brackets */
-    uint32_t at = step(t, 0, head, false);
-    for (unsigned depth = 1;; depth++) {
+    size_t len = strlen(name);
+    char *bracket = len > 0 && name[len - 1] == ']' ? strchr(name, '[') : NULL;
+    const char *key = name;
+    json_object *at = root;
+    for (unsigned depth = 1; bracket; depth++) {
+        char *inner = bracket + 1, *stop = strstr(inner, "][");
         if (depth == QUERY_DEPTH)
             return PLX_E_TOOBIG;
-        const char *stop = p;
-        while (stop < end && !(stop[0] == ']' && stop + 1 < end && stop[1] == '['))
-            stop++;
-        at = step(t, at, plx_slice_make(p, (size_t)(stop - p)), true);
-        if (stop == end)
-            break;
-        p = stop + 2;
+        *bracket = '\0';
+        bracket = stop ? stop + 1 : NULL;
+        *(stop ? stop : name + len - 1) = '\0';
+        at = descend(at, key, *inner ? json_type_object : json_type_array);
+        key = inner;
     }
-    set_text(t, at, value);
+    attach(at, key, plx_json_new_text(value));
     return 0;
-}
-
-/* ---- writing ---- */
-
-/* Where the walk through the tree stands: the containers that are open. */
-typedef struct writer {
-    const tree *tree;
-    plx_buf *json;
-    uint32_t open[QUERY_DEPTH + 1];
-    unsigned depth;
-} writer;
-
-static void write_open(writer *w, uint32_t at)
-{
-    plx_buf_byte(w->json, w->tree->nodes[at].kind == NODE_ARRAY ? '[' : '{');
-    w->open[w->depth++] = at;
-}
-
-static void write_close(writer *w)
-{
-    uint32_t at = w->open[--w->depth];
-    plx_buf_byte(w->json, w->tree->nodes[at].kind == NODE_ARRAY ? ']' : '}');
-}
-
-/* Depth first, without recursion; returns the node that comes next, 0 at the end. */
-static uint32_t write_node(writer *w, uint32_t at)
-{
-    const node *n = &w->tree->nodes[at];
-    const node *parent = &w->tree->nodes[w->open[w->depth - 1]];
-    if (parent->kind == NODE_OBJECT) {
-        plx_json_quote(w->json, n->name);
-        plx_buf_byte(w->json, ':');
-    }
-    if (is_container(n)) {
-        write_open(w, at);
-        return n->first;
-    }
-    plx_json_quote(w->json, n->text);
-    while (!n->next && w->depth > 1) {
-        n = &w->tree->nodes[w->open[w->depth - 1]];
-        write_close(w);
-    }
-    return n->next;
-}
-
-static int write_tree(const tree *t, plx_buf *json)
-{
-    writer w = {.tree = t, .json = json};
-    write_open(&w, 0);
-    for (uint32_t at = t->nodes[0].first; at;) {
-        const node *parent = &t->nodes[w.open[w.depth - 1]];
-        if (parent->first != at)
-            plx_buf_byte(json, ',');
-        at = write_node(&w, at);
-    }
-    write_close(&w);
-    return plx_buf_ok(json) ? 0 : PLX_E_TOOBIG;
 }
 
 /* ---- the whole ---- */
 
-/* Nodes that a name can ask for: one for itself and one for each bracket. */
-static size_t nodes_for(plx_slice query)
-{
-    size_t n = 2;
-    for (size_t i = 0; i < query.len; i++) {
-        char c = query.data[i];
-        n += c == '&' || c == '[' || (c == '%' && query.len - i > 2 && query.data[i + 1] == '5');
-    }
-    return n;
-}
+typedef struct reader {
+    json_object *root;
+    plx_buf name, value; /* of the pair being read, decoded */
+} reader;
 
-static int read_pair(tree *t, plx_slice raw_name, plx_slice raw_value)
+static int read_pair(reader *r, plx_slice raw_name, plx_slice raw_value)
 {
-    size_t name_at = t->bytes.len;
-    int rc = plx_query_decode(raw_name, &t->bytes);
-    size_t value_at = t->bytes.len;
+    plx_buf_clear(&r->name);
+    plx_buf_clear(&r->value);
+    int rc = plx_query_decode(raw_name, &r->name);
     if (rc == 0)
-        rc = plx_query_decode(raw_value, &t->bytes);
+        rc = plx_query_decode(raw_value, &r->value);
+    if (rc == 0 && r->name.len > 0 && memchr(r->name.data, 0, r->name.len))
+        rc = PLX_E_INVALID;
     if (rc != 0)
         return rc;
-    plx_slice name = plx_slice_make(t->bytes.data + name_at, value_at - name_at);
-    return insert(t, name, plx_slice_make(t->bytes.data + value_at, t->bytes.len - value_at));
+    plx_buf_cstr(&r->name);
+    return insert(r->root, r->name.data, plx_buf_slice(&r->value));
 }
 
-static int read_pairs(tree *t, plx_slice query,
+static int read_pairs(reader *r, plx_slice query,
                       bool (*skip)(void *arg, size_t index, plx_slice name, plx_slice value),
                       void *arg)
 {
@@ -263,34 +141,38 @@ static int read_pairs(tree *t, plx_slice query,
             return PLX_E_TOOBIG;
         if (skip && skip(arg, index, name, value))
             continue;
-        int rc = read_pair(t, name, value);
+        int rc = read_pair(r, name, value);
         if (rc != 0)
             return rc;
     }
     return 0;
 }
 
+static void add_extra(reader *r, const plx_pair *extra)
+{
+    plx_buf_clear(&r->name);
+    plx_buf_add(&r->name, extra->name);
+    plx_json_put(r->root, plx_buf_cstr(&r->name), plx_json_new_text(extra->value));
+}
+
 int plx_query_json(plx_slice query,
                    bool (*skip)(void *arg, size_t index, plx_slice name, plx_slice value),
-                   void *arg, const plx_pair *extra, size_t extra_count, plx_buf *json)
+                   void *arg, const plx_pair *extra, size_t extra_count, json_object **out)
 {
     if (query.len > QUERY_BYTES)
         return PLX_E_TOOBIG;
-    tree t = {.cap = nodes_for(query) + extra_count, .count = 1};
-    size_t before = json->len;
-    t.nodes = plx_alloc(t.cap * sizeof *t.nodes);
-    t.nodes[0] = (node){.kind = NODE_OBJECT};
-    plx_buf_init(&t.bytes, QUERY_BYTES + 1);
-    plx_buf_reserve(&t.bytes, query.len + 1); /* decoding never lengthens: slices stay valid */
+    reader r = {.root = plx_json_new_object()};
+    plx_buf_init(&r.name, 0); /* decoding never lengthens */
+    plx_buf_init(&r.value, 0);
 
-    int rc = read_pairs(&t, query, skip, arg);
+    int rc = read_pairs(&r, query, skip, arg);
     for (size_t i = 0; rc == 0 && i < extra_count; i++)
-        set_text(&t, step(&t, 0, extra[i].name, false), extra[i].value);
+        add_extra(&r, &extra[i]);
     if (rc == 0)
-        rc = write_tree(&t, json);
-    if (rc != 0)
-        json->len = before;
-    plx_buf_fini(&t.bytes);
-    free(t.nodes);
+        *out = r.root;
+    else
+        json_object_put(r.root);
+    plx_buf_fini(&r.name);
+    plx_buf_fini(&r.value);
     return rc;
 }

@@ -39,17 +39,20 @@ static void tell(const plx_buf *problems)
     fprintf(stderr, "%.*s%s", (int)problems->len, problems->data, ended ? "" : "\n");
 }
 
-static int load(worker *w, const char *config_file)
+/* Errors are told, warnings only when asked for. */
+static int load(worker *w, const char *config_file, bool warnings)
 {
     plx_buf problems;
     plx_buf_init(&problems, 0);
     int rc = plx_config_load(plx_config_path(config_file), &w->config, &problems);
-    tell(&problems); /* warnings too */
+    if (rc != 0 || warnings)
+        tell(&problems);
     plx_buf_clear(&problems);
     if (rc == 0) {
         plx_log_init("pollux-ws", w->config->log_level);
         rc = plx_channels_open(w->config, &w->channels, &problems);
-        tell(&problems);
+        if (rc != 0 || warnings)
+            tell(&problems);
     }
     plx_buf_fini(&problems);
     return rc;
@@ -65,7 +68,7 @@ static void unload(worker *w)
 int plx_ws_worker_check(const char *config_file)
 {
     worker w = {.config = NULL};
-    int rc = load(&w, config_file);
+    int rc = load(&w, config_file, true);
     unload(&w);
     return rc;
 }
@@ -175,7 +178,7 @@ static void stop(worker *w)
 int plx_ws_worker_serve(const char *config_file, int listen_fd, uint64_t drain_ms)
 {
     worker w = {.drain_ms = drain_ms};
-    int rc = load(&w, config_file);
+    int rc = load(&w, config_file, false);
     if (rc == 0 && !(w.loop = ev_default_loop(EVFLAG_AUTO)))
         rc = PLX_E_SYSTEM;
     if (rc == 0) {

@@ -11,7 +11,7 @@
 int plx_ws_worker_serve(const char *config_file, int listen_fd, uint64_t drain_ms);
 
 /* The same as far as it can fail by what the operator wrote: for the parent, so that it is told
- * once and before anything is started. Also sets the log's level. */
+ * once, warnings included, and before anything is started. Also sets the log's level. */
 int plx_ws_worker_check(const char *config_file);
 
 #endif

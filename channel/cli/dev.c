@@ -2,12 +2,13 @@
  *
  * Starts Redis, the FastCGI workers, the WebSocket workers and a web server, each
  * when the one before it answers, says "ready URL", and then waits: for a signal,
- * or for one of them to end, which is the end of all. Nothing here restarts
- * anything; that is what the workers' own parents do.
+ * or for one of them to end, which is the end of all. Only Redis is started again
+ * (dev_redis.c); for the workers their own parents do that.
  *
  * Stopping goes from the workers to what they need: they answer their parked polls
  * and say goodbye to their sockets through the web server and Redis.
  */
+#include "base/buf.h"
 #include "channel/cli/dev.h"
 #include "channel/cli/cli.h"
 #include "base/clock.h"
@@ -33,19 +34,26 @@
 void plx_dev_complain(const char *format, ...)
 {
     va_list args;
+    plx_buf line;
 
-    fputs("pollux dev: ", stderr);
+    /* In one write: the parts write to the same place meanwhile. */
+    plx_buf_init(&line, 0);
+    plx_buf_str(&line, "pollux dev: ");
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    plx_buf_vprintf(&line, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    plx_buf_byte(&line, '\n');
+    fwrite(line.data, 1, line.len, stderr);
+    plx_buf_fini(&line);
 }
 
 /* ---- waiting ---- */
 
 static void part_ended(plx_dev *d, plx_dev_proc *p, int status)
 {
-    if (!d->stopping) {
+    if (!d->stopping && d->ready && p == &d->procs[PLX_DEV_REDIS]) {
+        plx_dev_redis_ended(d, status);
+    } else if (!d->stopping) {
         plx_dev_proc_report(p, status);
         d->failed = d->stopping = true;
     }
@@ -92,6 +100,7 @@ int plx_dev_wait_until(plx_dev *d, const char *what, uint64_t ms,
             plx_buf_clear(&why);
     }
     if (!ok && !d->stopping) {
+        plx_buf_clear(&why); /* the last try's complaint may still stand there */
         answers(d, &why);
         plx_dev_complain("%s does not answer: %s", what, plx_buf_cstr(&why));
     }
@@ -201,10 +210,11 @@ static int run(plx_dev *d, const char *config_path)
     rc = plx_dev_prepare(d, config_path);
     if (rc == 0)
         rc = plx_dev_start(d);
-    if (rc == 0)
+    d->ready = rc == 0;
+    if (d->ready)
         announce(d);
     while (rc == 0 && !d->stopping)
-        wait_signals(d, -1);
+        wait_signals(d, plx_dev_redis_tend(d));
     rc = d->stopping && !d->failed ? PLX_CLI_OK : PLX_CLI_REFUSED;
     stop_all(d);
     return rc;

@@ -3,6 +3,7 @@
  *   dev.c           the command: waits, and stops everything
  *   dev_options.c   its options
  *   dev_start.c     what is prepared, and the order in which everything starts
+ *   dev_redis.c     the private Redis, which is started again when it dies
  *   dev_ready.c     what must answer before we say "ready"
  *   dev_place.c     the state directory and where programs and data are found
  *   dev_conf.c      the effective configuration
@@ -124,8 +125,9 @@ typedef struct plx_dev_guard {
  * 1 when the inner one has ended and all is cleaned up, with the exit status in *status; or
  * PLX_E_SYSTEM (told). `place` is borrowed meanwhile. */
 int plx_dev_guard_fork(plx_dev_guard *g, const plx_dev_place *place, int *status);
-/* Names a process group that the outer process has to end if it survives us. */
-void plx_dev_guard_add(const plx_dev_guard *g, pid_t group);
+/* Names the process group of a part (PLX_DEV_REDIS ...) that the outer process has to end if it
+ * survives us, instead of the one named before; 0: none. */
+void plx_dev_guard_set(const plx_dev_guard *g, int part, pid_t group);
 
 /* ---- dev_probe.c ---- */
 
@@ -136,6 +138,8 @@ int plx_dev_probe_http(uint16_t port, const char *target, const char *headers, i
                        plx_buf *answer);
 /* Whether somebody accepts connections there: a Unix socket, or with NULL a port of 127.0.0.1. */
 bool plx_dev_probe_listens(const char *unix_path, uint16_t port);
+/* Who listens on a Unix socket: the process that called listen(). 0: nobody, or not to be known. */
+pid_t plx_dev_probe_listener(const char *unix_path);
 /* PING; true when Redis answered. `problem` gets a line otherwise. */
 bool plx_dev_probe_redis(const char *url, plx_buf *problem);
 /* A TCP port on 127.0.0.1 that nobody uses now, below the range from which the kernel takes ports
@@ -151,11 +155,26 @@ typedef struct plx_dev_options {
 
 enum { PLX_DEV_REDIS, PLX_DEV_FCGI, PLX_DEV_WS, PLX_DEV_LIGHTTPD, PLX_DEV_PROCS };
 
+/* dev_redis.c's own. */
+typedef struct plx_dev_redis {
+    enum {
+        PLX_DEV_REDIS_UNTROUBLED, /* the first one runs */
+        PLX_DEV_REDIS_DOWN,       /* to be started at due_ms */
+        PLX_DEV_REDIS_STARTING,   /* started again, to be asked at due_ms */
+        PLX_DEV_REDIS_UP,         /* answered */
+        PLX_DEV_REDIS_FOREIGN     /* somebody else's is in its place */
+    } state;
+    uint64_t due_ms, started_ms;
+    unsigned failures; /* starts in a row that came to no answer */
+    unsigned soon;     /* starts in a row, each soon after the one before */
+} plx_dev_redis;
+
 typedef struct plx_dev {
     plx_dev_options opt;
     plx_dev_place place;
     plx_dev_guard guard;
     plx_dev_proc procs[PLX_DEV_PROCS];
+    plx_dev_redis redis;
     plx_config *config; /* owned, as all below */
     char *config_file;  /* the effective one */
     char *redis_url, *demo, *phoenix;
@@ -163,6 +182,7 @@ typedef struct plx_dev {
     int signals;   /* signalfd */
     bool stopping; /* asked to, or a part failed */
     bool failed;   /* a part ended by itself */
+    bool ready;    /* all answered once */
 } plx_dev;
 
 /* Returns 0, or the exit status + 1 when there is nothing more to do (help, usage error). */
@@ -174,6 +194,17 @@ int plx_dev_prepare(plx_dev *d, const char *config_path);
 /* Starts all parts. Returns 0 when all answer, or a PLX_E* (told), or PLX_E_BUSY when d->stopping
  * became true meanwhile. What was started is left for the caller to stop. */
 int plx_dev_start(plx_dev *d);
+
+/* Finds the program argv[0] (no longer valid afterwards), starts it as that part and tells the
+ * guard. package: what to install when it is not found. Returns 0 or a PLX_E* (told). */
+int plx_dev_start_program(plx_dev *d, int which, const char *package, char **argv);
+
+/* Starts the private Redis; 0 or a PLX_E* (told). It need not answer yet. */
+int plx_dev_redis_start(plx_dev *d);
+/* Its end was seen after all had been ready: says so and has it started again, or stops all. */
+void plx_dev_redis_ended(plx_dev *d, int status);
+/* Does what is due for it. Returns after how many ms to be called again; -1: after its end only. */
+int plx_dev_redis_tend(plx_dev *d);
 
 /* Calls `answers` every 25 ms until it is true, at most for `ms`; handles signals meanwhile.
  * Returns 0, PLX_E_BUSY when d->stopping, PLX_E_TIMEOUT (told: "WHAT does not answer: " and what

@@ -20,7 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GROUPS_MAX 8
 #define STEP_NS    20000000L
 #define TERM_STEPS 150 /* 3 s until SIGKILL */
 #define KILL_STEPS 50
@@ -33,26 +32,33 @@ static void reap_all(void)
         ;
 }
 
-static bool any_left(const pid_t *groups, size_t n)
+/* What goes through the pipe: the group that a part has now; 0: none. */
+typedef struct notice {
+    int part;
+    pid_t group;
+} notice;
+
+static bool any_left(const pid_t *groups)
 {
     size_t i;
 
     reap_all();
-    for (i = 0; i < n; i++)
-        if (kill(-groups[i], 0) == 0)
+    for (i = 0; i < PLX_DEV_PROCS; i++)
+        if (groups[i] > 0 && kill(-groups[i], 0) == 0)
             return true;
     return false;
 }
 
 /* Signals every group and waits for their end, at most `steps`; false when some are left. */
-static bool end_groups(const pid_t *groups, size_t n, int sig, int steps)
+static bool end_groups(const pid_t *groups, int sig, int steps)
 {
     static const struct timespec step = {0, STEP_NS};
     size_t i;
 
-    for (i = 0; i < n; i++)
-        kill(-groups[i], sig);
-    while (any_left(groups, n)) {
+    for (i = 0; i < PLX_DEV_PROCS; i++)
+        if (groups[i] > 0)
+            kill(-groups[i], sig);
+    while (any_left(groups)) {
         if (steps-- == 0)
             return false;
         nanosleep(&step, NULL);
@@ -63,13 +69,13 @@ static bool end_groups(const pid_t *groups, size_t n, int sig, int steps)
 /* The inner process was killed: does what it can't do any more. */
 static void clean_up(int pipe, const plx_dev_place *place)
 {
-    pid_t groups[GROUPS_MAX];
-    size_t n = 0;
+    pid_t groups[PLX_DEV_PROCS] = {0};
+    notice n;
 
-    while (n < GROUPS_MAX && read(pipe, &groups[n], sizeof groups[n]) == (ssize_t)sizeof groups[n])
-        n++;
-    if (!end_groups(groups, n, SIGTERM, TERM_STEPS))
-        end_groups(groups, n, SIGKILL, KILL_STEPS);
+    while (read(pipe, &n, sizeof n) == (ssize_t)sizeof n)
+        groups[n.part] = n.group;
+    if (!end_groups(groups, SIGTERM, TERM_STEPS))
+        end_groups(groups, SIGKILL, KILL_STEPS);
     plx_dev_place_clean(place);
 }
 
@@ -149,8 +155,10 @@ int plx_dev_guard_fork(plx_dev_guard *g, const plx_dev_place *place, int *status
     return 0;
 }
 
-void plx_dev_guard_add(const plx_dev_guard *g, pid_t group)
+void plx_dev_guard_set(const plx_dev_guard *g, int part, pid_t group)
 {
-    if (g->pipe >= 0 && write(g->pipe, &group, sizeof group) != (ssize_t)sizeof group)
+    const notice n = {part, group};
+
+    if (g->pipe >= 0 && write(g->pipe, &n, sizeof n) != (ssize_t)sizeof n)
         plx_dev_complain("note: nobody would clean up after a kill -9: %s", strerror(errno));
 }

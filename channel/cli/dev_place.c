@@ -142,7 +142,9 @@ void plx_dev_place_clean(const plx_dev_place *p)
         return;
     for (i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s", p->run, files[i]);
-        unlink(path);
+        /* Ours have ended: who still listens is somebody else, see dev_redis.c. */
+        if (!plx_dev_probe_listens(path, 0))
+            unlink(path);
     }
     remove_uploads(p->tmp);
     rmdir(p->run); /* stay when somebody else's things are in them */

@@ -159,6 +159,24 @@ bool plx_dev_probe_listens(const char *unix_path, uint16_t port)
     return rc == 0;
 }
 
+pid_t plx_dev_probe_listener(const char *unix_path)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct ucred peer = {0};
+    socklen_t len = sizeof peer;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0 && strlen(unix_path) < sizeof un.sun_path) {
+        strcpy(un.sun_path, unix_path);
+        if (connect(fd, (struct sockaddr *)&un, sizeof un) != 0 ||
+            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+            peer.pid = 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return peer.pid;
+}
+
 /* ---- Redis ---- */
 
 static redisContext *connect_redis(const plx_redis_url *u)

@@ -74,6 +74,7 @@ static int write_pid_file(plx_dev_proc *p, const plx_dev_place *place)
     char text[24];
 
     snprintf(text, sizeof text, "%d\n", (int)p->pid);
+    free(p->pid_file);
     p->pid_file = plx_asprintf("%s/%s.pid", place->run, p->name);
     return plx_dev_write_file(p->pid_file, plx_slice_of(text));
 }

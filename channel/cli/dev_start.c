@@ -114,8 +114,7 @@ int plx_dev_prepare(plx_dev *d, const char *config_path)
 
 /* ---- starting ---- */
 
-/* Finds the program argv[0], starts it and tells the guard. */
-static int start(plx_dev *d, int which, const char *package, char **argv)
+int plx_dev_start_program(plx_dev *d, int which, const char *package, char **argv)
 {
     plx_dev_proc *p = &d->procs[which];
     char *path = plx_dev_find_program(argv[0]);
@@ -129,39 +128,17 @@ static int start(plx_dev *d, int which, const char *package, char **argv)
     rc = plx_dev_proc_start(p, &d->place, argv);
     free(path);
     if (p->pid > 0)
-        plx_dev_guard_add(&d->guard, p->pid);
+        plx_dev_guard_set(&d->guard, which, p->pid);
     return rc;
 }
 
 static int start_redis(plx_dev *d)
 {
-    char *sock, *dir, *argv[32];
-    int n = 0, rc = 0;
+    int rc;
 
     if (d->opt.redis != NULL)
         return plx_dev_wait_until(d, "the given Redis", GIVEN_MS, plx_dev_redis_answers);
-    sock = plx_asprintf("%s/redis.sock", d->place.run);
-    dir = d->place.tmp;
-    unlink(sock);
-    argv[n++] = (char *)"redis-server";
-    argv[n++] = (char *)"--port";
-    argv[n++] = (char *)"0";
-    argv[n++] = (char *)"--unixsocket";
-    argv[n++] = sock;
-    argv[n++] = (char *)"--unixsocketperm";
-    argv[n++] = (char *)"700";
-    argv[n++] = (char *)"--save";
-    argv[n++] = (char *)"";
-    argv[n++] = (char *)"--appendonly";
-    argv[n++] = (char *)"no";
-    argv[n++] = (char *)"--daemonize";
-    argv[n++] = (char *)"no";
-    argv[n++] = (char *)"--dir";
-    argv[n++] = dir;
-    argv[n] = NULL;
-    d->procs[PLX_DEV_REDIS].log = plx_asprintf("%s/redis.log", d->place.log);
-    rc = start(d, PLX_DEV_REDIS, "Debian: apt-get install redis-server", argv);
-    free(sock);
+    rc = plx_dev_redis_start(d);
     return rc == 0 ? plx_dev_wait_until(d, "Redis", START_MS, plx_dev_redis_answers) : rc;
 }
 
@@ -173,7 +150,7 @@ static int start_workers(plx_dev *d, int which, const char *program, char *addre
                     address,         (char *)"--workers", workers,        NULL};
 
     snprintf(workers, sizeof workers, "%u", n);
-    return start(d, which, "it belongs beside pollux itself", argv);
+    return plx_dev_start_program(d, which, "it belongs beside pollux itself", argv);
 }
 
 static int start_fcgi(plx_dev *d)
@@ -218,7 +195,7 @@ static int start_lighttpd(plx_dev *d)
         rc = plx_dev_write_file(file, plx_buf_slice(&text));
     d->procs[PLX_DEV_LIGHTTPD].log = plx_asprintf("%s/lighttpd.log", d->place.log);
     if (rc == 0)
-        rc = start(d, PLX_DEV_LIGHTTPD, "Debian: apt-get install lighttpd", argv);
+        rc = plx_dev_start_program(d, PLX_DEV_LIGHTTPD, "Debian: apt-get install lighttpd", argv);
     plx_buf_fini(&text);
     free(file);
     return rc;

@@ -18,17 +18,12 @@ static int help(void)
 
 static int disconnect(const char *id, const char *config_path)
 {
-    plx_buf body;
-    int status;
+    json_object *body = plx_json_new_object();
+    int status = plx_cli_add_string("disconnect", body, "id", id);
 
-    plx_buf_init(&body, 0);
-    plx_buf_str(&body, "{");
-    status = plx_cli_add_string("disconnect", &body, "id", id);
-    plx_buf_str(&body, "}");
     if (status == 0)
-        status = plx_cli_operation("disconnect", config_path, plx_buf_slice(&body),
-                                   plx_admin_disconnect);
-    plx_buf_fini(&body);
+        status = plx_cli_operation("disconnect", config_path, body, plx_admin_disconnect);
+    json_object_put(body);
     return status;
 }
 

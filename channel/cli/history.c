@@ -25,20 +25,16 @@ static int help(void)
 static int history(const char *topic, const char *since, const char *limit, const char *config_path)
 {
     const char *const words[][2] = {{"topic", topic}, {"since", since}, {"limit", limit}};
-    plx_buf query;
+    json_object *query = plx_json_new_object();
     int status = 0;
 
-    plx_buf_init(&query, 0);
-    plx_buf_str(&query, "{");
     for (size_t i = 0; status == 0 && i < 3; i++) {
         if (words[i][1])
-            status = plx_cli_add_string("history", &query, words[i][0], words[i][1]);
+            status = plx_cli_add_string("history", query, words[i][0], words[i][1]);
     }
-    plx_buf_str(&query, "}");
     if (status == 0)
-        status =
-            plx_cli_operation("history", config_path, plx_buf_slice(&query), plx_admin_history);
-    plx_buf_fini(&query);
+        status = plx_cli_operation("history", config_path, query, plx_admin_history);
+    json_object_put(query);
     return status;
 }
 

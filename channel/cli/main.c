@@ -126,6 +126,8 @@ static int run_command(int argc, char **argv, const char *file)
     c = find_command(argv[0]);
     if (c == NULL)
         return plx_cli_usage_error(NULL, "unknown command \"%s\"", argv[0]);
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        return version();
     optind = 1;
     return c->run(argc, argv, file == NULL && c->own_default ? NULL : plx_config_path(file));
 }

@@ -2,18 +2,18 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "base/list.h"
 #include "base/utf8.h"
 #include "channel/cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PATIENCE_S 5.0
 
 typedef struct operation {
     const char *command;
-    plx_slice body;
+    plx_buf body;
     void (*run)(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
     struct ev_loop *loop;
     plx_store *store;
@@ -25,24 +25,18 @@ typedef struct operation {
 /* The message and the hint of an error document, as a line for people. */
 static void complain(const operation *o, plx_slice json)
 {
-    static const char *const outer[] = {"error"}, *const inner[] = {"message", "hint"};
-    plx_json_value error, words[2];
-    plx_buf text;
+    json_object *document = NULL, *error, *message, *hint;
 
-    plx_buf_init(&text, 0);
-    if (plx_json_cut_object(json, outer, &error, 1) == 0 && error.type == PLX_JSON_OBJECT &&
-        plx_json_cut_object(error.text, inner, words, 2) == 0) {
-        for (size_t i = 0; i < 2; i++) {
-            if (words[i].type != PLX_JSON_STRING)
-                continue;
-            plx_buf_str(&text, i > 0 && text.len > 0 ? ". " : "");
-            plx_json_unquote(words[i].text, &text);
-        }
+    plx_json_read(json, &document);
+    if (json_object_object_get_ex(document, "error", &error) &&
+        json_object_object_get_ex(error, "message", &message)) {
+        bool hinted = json_object_object_get_ex(error, "hint", &hint);
+        fprintf(stderr, "pollux %s: %s%s%s\n", o->command, json_object_get_string(message),
+                hinted ? ". " : "", hinted ? json_object_get_string(hint) : "");
     } else {
-        plx_buf_add(&text, json);
+        fprintf(stderr, "pollux %s: %.*s\n", o->command, (int)json.len, json.data);
     }
-    fprintf(stderr, "pollux %s: %s\n", o->command, plx_buf_cstr(&text));
-    plx_buf_fini(&text);
+    json_object_put(document);
 }
 
 static void answered(void *arg, unsigned status, plx_slice json)
@@ -70,7 +64,7 @@ static void start(operation *o)
     if (o->started)
         return;
     o->started = true;
-    o->run(o->store, o->body, answered, o);
+    o->run(o->store, plx_buf_slice(&o->body), answered, o);
 }
 
 static void on_up(plx_store_watch *w)
@@ -90,6 +84,14 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Where Redis is, without the password that the configuration holds. */
+static const char *address(const char *url)
+{
+    const char *at = strncmp(url, "unix:", 5) == 0 ? NULL : strrchr(url, '@');
+
+    return at != NULL ? at + 1 : url;
+}
+
 /* Turns the loop until the answer or the end of patience, which is complained about. */
 static void wait_for_answer(operation *o, const plx_config *config)
 {
@@ -101,7 +103,8 @@ static void wait_for_answer(operation *o, const plx_config *config)
         ev_run(o->loop, 0);
     ev_timer_stop(o->loop, &patience);
     if (!o->answered)
-        fprintf(stderr, "pollux %s: Redis at %s %s within %.0f s\n", o->command, config->redis.url,
+        fprintf(stderr, "pollux %s: Redis at %s %s within %.0f s; 'pollux check' tells why\n",
+                o->command, address(config->redis.url),
                 o->started ? "did not answer" : "can't be reached", PATIENCE_S);
 }
 
@@ -123,10 +126,10 @@ static void run_with(operation *o, const plx_config *config)
     ev_loop_destroy(o->loop);
 }
 
-int plx_cli_operation(const char *command, const char *config_path, plx_slice body,
+int plx_cli_operation(const char *command, const char *config_path, json_object *body,
                       void (*run)(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg))
 {
-    operation o = {.command = command, .body = body, .run = run, .status = PLX_CLI_REFUSED};
+    operation o = {.command = command, .run = run, .status = PLX_CLI_REFUSED};
     plx_config *config = NULL;
     plx_buf problems;
     int err;
@@ -139,16 +142,18 @@ int plx_cli_operation(const char *command, const char *config_path, plx_slice bo
     if (err != 0)
         return PLX_CLI_REFUSED;
     plx_log_init("pollux", PLX_ERROR);
+    plx_buf_init(&o.body, 0);
+    plx_json_write(&o.body, body);
     run_with(&o, config);
+    plx_buf_fini(&o.body);
     plx_config_free(config);
     return o.status;
 }
 
-int plx_cli_add_string(const char *command, plx_buf *body, const char *name, const char *value)
+int plx_cli_add_string(const char *command, json_object *body, const char *name, const char *value)
 {
     if (!plx_utf8_valid(plx_slice_of(value)))
         return plx_cli_usage_error(command, "the %s is not UTF-8", name);
-    plx_buf_printf(body, "%s\"%s\":", body->len > 1 ? "," : "", name);
-    plx_json_quote(body, plx_slice_of(value));
+    plx_json_put(body, name, plx_json_new_text(plx_slice_of(value)));
     return 0;
 }

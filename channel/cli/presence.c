@@ -24,17 +24,14 @@ static int help(void)
 
 static int presence(const char *topic, bool count, const char *config_path)
 {
-    plx_buf query;
-    int status;
+    json_object *query = plx_json_new_object();
+    int status = plx_cli_add_string("presence", query, "topic", topic);
 
-    plx_buf_init(&query, 0);
-    plx_buf_str(&query, "{");
-    status = plx_cli_add_string("presence", &query, "topic", topic);
-    plx_buf_str(&query, count ? ",\"count\":true}" : "}");
+    if (status == 0 && count)
+        status = plx_cli_add_string("presence", query, "count", "");
     if (status == 0)
-        status =
-            plx_cli_operation("presence", config_path, plx_buf_slice(&query), plx_admin_presence);
-    plx_buf_fini(&query);
+        status = plx_cli_operation("presence", config_path, query, plx_admin_presence);
+    json_object_put(query);
     return status;
 }
 

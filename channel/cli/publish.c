@@ -44,9 +44,9 @@ static int read_stdin(plx_buf *out)
     return PLX_CLI_REFUSED;
 }
 
-/* Puts the payload into the body. It is checked here, because a text such as `1,"key":"x"` would
- * otherwise become members of the body. */
-static int add_payload(plx_buf *body, const char *argument)
+/* Puts the payload into the body as it is written. It is checked here, because a text such as
+ * `1,"key":"x"` would otherwise become members of the body. */
+static int add_payload(json_object *body, const char *argument)
 {
     plx_buf input;
     plx_slice json = plx_slice_of(argument);
@@ -62,30 +62,27 @@ static int add_payload(plx_buf *body, const char *argument)
                                      json.len == 0 ? ": it is empty"
                                                    : " (a text needs its quotes:"
                                                      " '\"hello\"')");
-    plx_buf_str(body, ",\"payload\":");
-    plx_buf_add(body, json);
+    if (status == 0)
+        plx_json_put(body, "payload", plx_json_new_verbatim(json));
     plx_buf_fini(&input);
     return status;
 }
 
 static int publish(char **words, const char *key, const char *config_path)
 {
-    plx_buf body;
+    json_object *body = plx_json_new_object();
     int status;
 
-    plx_buf_init(&body, 0);
-    plx_buf_str(&body, "{");
-    status = plx_cli_add_string("publish", &body, "topic", words[0]);
+    status = plx_cli_add_string("publish", body, "topic", words[0]);
     if (status == 0)
-        status = plx_cli_add_string("publish", &body, "event", words[1]);
+        status = plx_cli_add_string("publish", body, "event", words[1]);
     if (status == 0 && key)
-        status = plx_cli_add_string("publish", &body, "key", key);
+        status = plx_cli_add_string("publish", body, "key", key);
     if (status == 0)
-        status = add_payload(&body, words[2]);
-    plx_buf_str(&body, "}");
+        status = add_payload(body, words[2]);
     if (status == 0)
-        status = plx_cli_operation("publish", config_path, plx_buf_slice(&body), plx_admin_publish);
-    plx_buf_fini(&body);
+        status = plx_cli_operation("publish", config_path, body, plx_admin_publish);
+    json_object_put(body);
     return status;
 }
 

@@ -36,16 +36,18 @@ local function write_slots()
   redis.call('EXPIRE', state, KEEP_S)
 end
 
--- False when the queue can't take them.
+-- False when the client has not fetched what it has for too long. One entry's own messages always fit:
+-- a POST may hold as many lines as its body has room for, and each is answered.
 local function write_messages()
   if messages == 0 then return true end
   local n, bytes, base = get('qn', 'qbytes', 'qbase')
   n, bytes = num(n), num(bytes)
-  if redis.call('XLEN', queue) + messages > tonumber(ARGV[5]) then return false end
+  if redis.call('XLEN', queue) >= tonumber(ARGV[5]) or bytes - num(base) >= tonumber(ARGV[6]) then
+    return false
+  end
   for _ = 1, messages do
     local message = arg()
     n, bytes = n + 1, bytes + #message
-    if bytes - num(base) > tonumber(ARGV[6]) then return false end
     redis.call('XADD', queue, text(n) .. '-0', 'm', message, 'c', text(bytes))
   end
   set('qn', text(n), 'qbytes', text(bytes))
@@ -53,7 +55,28 @@ local function write_messages()
   return true
 end
 
--- Takes the entry out of the inbox and remembers its outcome instead of that of 16 entries ago.
+-- Forgets the outcome of an entry, unless it is to be remembered still.
+local function forget(n)
+  local place = 'o' .. text(n % OUTCOMES_MAX)
+  local known, at, digest = string.match(get(place) or '', '^(%d+) %d+ (%d+) (.*)$')
+  if known == text(n) then
+    if entry - n < OUTCOMES_MAX and t - tonumber(at) < OUTCOMES_MS then return false end
+    redis.call('HDEL', rec, place)
+    if string.match(redis.call('HGET', seen, digest) or '', '^%d+') == known then
+      redis.call('HDEL', seen, digest)
+    end
+  end
+  return true
+end
+
+local function forget_outcomes()
+  local first = num(get('of'))
+  if first == 0 then first = entry end
+  while entry - first >= OUTCOMES and forget(first) do first = first + 1 end
+  set('of', text(first))
+end
+
+-- Takes the entry out of the inbox and remembers its outcome.
 local function write_outcome()
   local first = redis.call('XRANGE', inbox, ARGV[3] .. '-0', ARGV[3] .. '-0')[1]
   local digest = ''
@@ -63,12 +86,9 @@ local function write_outcome()
     redis.call('XDEL', inbox, first[1])
     redis.call('HINCRBY', rec, 'ibytes', -#first[2][8])
   end
-  local place = 'o' .. text(entry % 16)
-  local n, old = string.match(get(place) or '', '^(%d+) %d+ (.+)$')
-  if n and string.match(redis.call('HGET', seen, old) or '', '^%d+') == n then
-    redis.call('HDEL', seen, old)
-  end
-  set(place, ARGV[3] .. ' ' .. outcome .. ' ' .. digest, 'ind', ARGV[3])
+  forget_outcomes()
+  set('o' .. text(entry % OUTCOMES_MAX),
+    ARGV[3] .. ' ' .. outcome .. ' ' .. text(t) .. ' ' .. digest, 'ind', ARGV[3])
   if digest ~= '' then redis.call('HSET', seen, digest, ARGV[3] .. ':' .. outcome) end
   redis.call('HDEL', rec, 'w' .. ARGV[3])
 end

@@ -3,12 +3,17 @@
 --         holder lease (deadline) fence | pw pg (the poll's worker and generation)
 --         qn (last id in q) qbytes (ever added) qbase (of it acknowledged) ack (highest cursor)
 --         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
---         w<entry> (workers that wait for it) | o<entry % 16> ("entry status digest": outcomes)
+--         w<entry> (workers that wait for it) | o<entry % 256> ("entry status time digest": outcomes)
+--         of (the first entry whose outcome is remembered)
 -- seen:   digest -> "entry:" or, when it is done, "entry:status"
 -- All times in ms by Redis' own clock.
 
 local rec, slots, state, inbox, queue, seen = unpack(KEYS)
 local KEEP_S, KEEP_EVERY_MS = 7200, 600000
+
+-- How many outcomes are remembered in any case, for how long more than these, and how many at most: a
+-- copy of a POST may have lain with a worker that stood still while the client went on elsewhere.
+local OUTCOMES, OUTCOMES_MS, OUTCOMES_MAX = 16, 60000, 256
 
 local function now()
   local t = redis.call('TIME')

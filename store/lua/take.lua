@@ -1,10 +1,10 @@
 -- ARGV worker, entry (0: any), lease (ms)
--- Returns like post.lua. An outcome that is forgotten (more than 16 entries ago) counts as 200.
+-- Returns like post.lua. An outcome that is forgotten counts as 200.
 
 if not is_open() then return {'gone'} end
 local entry = tonumber(ARGV[2])
 if entry > 0 then
-  local done, outcome = get('ind', 'o' .. text(entry % 16))
+  local done, outcome = get('ind', 'o' .. text(entry % OUTCOMES_MAX))
   if entry <= num(done) then
     local n, status = string.match(outcome or '', '^(%d+) (%d+) ')
     return {'done', ARGV[2], n == ARGV[2] and status or '200'}

@@ -30,14 +30,18 @@ static void must(bool ok)
         abort();
 }
 
-static void check_error(unsigned status, const plx_buf *error)
+static void check_error(unsigned status, json_object *error)
 {
     static const char *const outer[] = {"error"};
     plx_json_value value;
+    plx_buf json;
 
+    plx_buf_init(&json, 0);
+    plx_json_write(&json, error);
     must(status == 404 || status == 422);
-    must(plx_json_cut_object(plx_buf_slice(error), outer, &value, 1) == 0 &&
+    must(plx_json_cut_object(plx_buf_slice(&json), outer, &value, 1) == 0 &&
          value.type == PLX_JSON_OBJECT);
+    plx_buf_fini(&json);
 }
 
 static void check_publication(const plx_publication *p)
@@ -52,28 +56,32 @@ static void check_publication(const plx_publication *p)
         must(p->kind == PLX_KIND_BINARY && p->history_size == 0);
 }
 
-static void fuzz_body(plx_slice body, bool disconnect)
+static void fuzz_body(plx_slice text, bool disconnect)
 {
     plx_admin_publication publication;
-    plx_buf error, id;
+    json_object *error;
+    plx_json_value body;
+    plx_buf id;
     unsigned status;
 
-    plx_buf_init(&error, 0);
+    if (plx_json_check(text, &body) != 0)
+        return;
+    error = plx_json_new_object();
     plx_buf_init(&id, 0);
     plx_admin_publication_init(&publication);
     if (disconnect) {
-        status = plx_admin_read_id(body, &id, &error);
+        status = plx_admin_read_id(body, &id, error);
         must(status != 0 || (id.len > 0 && id.len <= PLX_NAME_MAX));
     } else {
-        status = plx_admin_read_publication(&config, body, &publication, &error);
+        status = plx_admin_read_publication(&config, body, &publication, error);
         if (status == 0)
             check_publication(&publication.p);
     }
     if (status != 0)
-        check_error(status, &error);
+        check_error(status, error);
     plx_admin_publication_fini(&publication);
     plx_buf_fini(&id);
-    plx_buf_fini(&error);
+    json_object_put(error);
 }
 
 static void emit(plx_socket *s, const plx_out *out)

@@ -3,10 +3,12 @@
  * - the cutting functions accept exactly the texts of their kind;
  * - every range that is cut out lies inside the text, is itself a valid text and comes again when
  * the container is walked, and putting the ranges together gives an equal container;
+ * - a string means the same to us and to json-c;
  * - unquoting a string and quoting the result gives a string with the same meaning;
  * - any bytes, quoted, are a valid string; if they are UTF-8, unquoting gives them back.
  */
 #include "base/error.h"
+#include "base/json.h"
 #include "base/json_scan.h"
 #include "base/utf8.h"
 
@@ -45,11 +47,15 @@ static void json_c_must_accept(plx_slice text)
 static void check_string(plx_slice string)
 {
     plx_buf plain, quoted, again;
+    json_object *read = NULL;
     plx_buf_init(&plain, string.len);
     plx_buf_init(&quoted, 0);
     plx_buf_init(&again, string.len);
     must(plx_json_unquote(string, &plain) == 0); /* never longer than it was */
     must(plx_utf8_valid(plx_buf_slice(&plain)));
+    must(plx_json_read(string, &read) == 0);
+    must(plx_slice_eq(plx_json_text(read), plx_buf_slice(&plain)));
+    json_object_put(read);
     must(plx_json_quote(&quoted, plx_buf_slice(&plain)) == 0);
     must(plx_json_unquote(plx_buf_slice(&quoted), &again) == 0);
     must(plx_slice_eq(plx_buf_slice(&plain), plx_buf_slice(&again)));

@@ -38,15 +38,18 @@ static enum plx_ws_head_state feed(plx_ws_head *h, plx_slice text, size_t step, 
 
 static void read_query(plx_slice query)
 {
+    json_object *object = NULL;
     plx_buf json;
-    plx_buf_init(&json, 0);
-    if (plx_query_json(query, NULL, NULL, NULL, 0, &json) == 0) {
-        plx_json_value v;
-        must(plx_json_check(plx_buf_slice(&json), &v) == 0 && v.type == PLX_JSON_OBJECT);
-    } else {
-        must(json.len == 0);
+    if (plx_query_json(query, NULL, NULL, NULL, 0, &object) != 0) {
+        must(!object);
+        return;
     }
+    plx_json_value v;
+    plx_buf_init(&json, 0);
+    must(plx_json_write(&json, object) == 0);
+    must(plx_json_check(plx_buf_slice(&json), &v) == 0 && v.type == PLX_JSON_OBJECT);
     plx_buf_fini(&json);
+    json_object_put(object);
 }
 
 static void read_client(const plx_ws_head *h)

@@ -1,10 +1,12 @@
 // Promise 2: no state dies with a worker. Careful long-poll clients are served by three workers of
 // which one is killed with SIGKILL every second, while their own connections are cut now and then.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import { request } from '../lib/http.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
-import { SLOW, startStack } from '../lib/stack.mjs';
+import { BUILD, configText, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep, until, within } from '../lib/wait.mjs';
 
 const SECONDS = Number(process.env.POLLUX_CAREFUL_SECONDS ?? 30);
@@ -164,6 +166,43 @@ test('pushes of clients are neither lost nor doubled while workers are killed', 
     }
     assertUntroubled(clients);
   });
+});
+
+test('a worker dies after a push was broadcast and before it was answered: done again, heard once', { timeout: 60000 * SLOW }, async () => {
+  const dir = tempDir('dies');
+  const flag = path.join(dir, 'flag');
+  const channel = `channel "dies:*" { backend = "module" path = "${BUILD}/modules/dies.so" settings = "${flag}" }\n    channel "mute:*"`;
+  const stack = await startStack({ fcgi: 2, ws: 1, config: { text: configText('recorded.conf').replace('channel "mute:*"', channel) } });
+  try {
+    const topic = 'dies:x';
+    const got = [];
+    const c = new LongPollClient(`${stack.url}/relay/longpoll`);
+    c.onMessage = ([, ref, , event]) => got.push(event === 'phx_reply' ? `reply ${ref}` : event);
+    await c.open();
+    await c.send([c.message(topic, 'phx_join', {})]);
+    c.start();
+    await until('the join', () => got.length === 1, 5000 * SLOW);
+    for (let round = 0; round < 2; round++) {
+      got.length = 0;
+      fs.writeFileSync(flag, '');
+      const before = stack.workers('fcgi');
+      await c.send([c.message(topic, 'first', {}), c.message(topic, 'die', {}), c.message(topic, 'last', {})]);
+      await until('all replies', () => got.filter((e) => e.startsWith('reply')).length === 3, 20000 * SLOW);
+      assert.ok(!fs.existsSync(flag) && stack.workers('fcgi').some((p) => !before.includes(p)), 'a worker died');
+      const n = c.ref;
+      assert.deepEqual(got.filter((e) => !e.startsWith('reply')), ['first', 'again', 'die', 'again', 'last', 'again']);
+      assert.deepEqual(got.filter((e) => e.startsWith('reply')), [`reply ${n - 2}`, `reply ${n - 1}`, `reply ${n}`]);
+      assert.ok(got.indexOf(`reply ${n - 1}`) > got.indexOf('die') && got.indexOf(`reply ${n}`) > got.indexOf('last'));
+    }
+    assert.deepEqual(c.trouble, []);
+    await c.stop();
+  } catch (e) {
+    stack.show(30);
+    throw e;
+  } finally {
+    await stack.stop();
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
 });
 
 test('a planned stop of the workers is noticed by nobody', { timeout: 60000 * SLOW }, async () => {

@@ -6,10 +6,12 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { request } from '../lib/http.mjs';
+import { LongPollClient } from '../lib/longpoll.mjs';
 import { alive, children, descendants, mentioning } from '../lib/proc.mjs';
 import { Redis } from '../lib/servers.mjs';
 import { bin, configText, SLOW, startStack, tempDir } from '../lib/stack.mjs';
-import { until } from '../lib/wait.mjs';
+import { until, within } from '../lib/wait.mjs';
+import { openWs } from '../lib/ws.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
 
@@ -85,13 +87,35 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
     }
   });
 
+  test('a given Redis that refuses is told once, not once for each try', TIMEOUT, () => {
+    const r = run(['dev', '--state', path.join(dir, 'noredis'), '--redis', 'unix:/nonexistent/redis.sock']);
+    assert.equal(r.status, 1);
+    assert.equal(r.stderr.match(/No such file or directory/g).length, 1, r.stderr);
+  });
+
+  test('a Redis that is away does not make publish print its password', TIMEOUT, () => {
+    const conf = path.join(dir, 'away.conf');
+    fs.writeFileSync(conf, 'secret = "0123456789012345678901234567890123456789"\n' +
+      'redis { url = "redis://me:top-secret@127.0.0.1:1/0" }\nsocket "/s" { channel "a" { } }\n');
+    const r = run(['publish', 'a', 'e', '1', '--config', conf]);
+    assert.equal(r.status, 1);
+    assert.match(r.stderr, /Redis at 127\.0\.0\.1:1\/0 can't be reached.*pollux check/);
+    assert.doesNotMatch(r.stderr + r.stdout, /top-secret/);
+  });
+
+  test('--version is answered also after a command', () => {
+    const r = run(['publish', '--version']);
+    assert.equal(r.status, 0, r.stderr);
+    assert.equal(r.stdout, run(['--version']).stdout);
+  });
+
   test('a state directory whose sockets would have too long names is refused', () => {
     const r = run(['dev', '--state', path.join(dir, 'x'.repeat(100))]);
     assert.equal(r.status, 1);
     assert.match(r.stderr, /too long/);
   });
 
-  for (const part of ['redis', 'fcgi', 'ws', 'lighttpd'])
+  for (const part of ['fcgi', 'ws', 'lighttpd'])
     test(`when ${part} is killed, all ends and the reason is told`, TIMEOUT, async () => {
       const stack = await startStack();
       const all = descendants(stack.child.pid);
@@ -103,6 +127,97 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
       assert.equal(fs.existsSync(path.join(stack.state, 'run')), false, 'sockets and pid files are removed');
       fs.rmSync(stack.dir, { recursive: true });
     });
+
+  test('when redis is killed, it is started again: a parked poll is answered, a WebSocket stays', TIMEOUT, async () => {
+    const stack = await startStack();
+    try {
+      const lp = new LongPollClient(`${stack.url}/short/longpoll`, { requestMs: 10000 * SLOW });
+      await lp.open();
+      const poll = lp.pollOnce();
+      const ws = await openWs(stack.front, '/relay/websocket?vsn=2.0.0');
+      const workers = [...stack.workers('fcgi'), ...stack.workers('ws')];
+      await until('the poll to be on its way', () => lp.pollConn);
+      for (let round = 0; round < 3; round++) {
+        const before = stack.pid('redis');
+        process.kill(before, 'SIGKILL');
+        await until('everything to work again', async () => stack.pid('redis') !== before && (await stack.api.health()).status === 200, 2000 * SLOW);
+        assert.equal((await request(`${stack.url}/`)).status, 200);
+        assert.equal((await request(`${stack.url}/relay/longpoll?vsn=2.0.0`)).json?.status, 410);
+        assert.match(stack.log.text, new RegExp(`redis-server \\(pid ${before}\\) was killed by signal 9`));
+        await until('word of it', () => stack.log.text.includes(`redis-server runs again (pid ${stack.pid('redis')})`), 2000 * SLOW);
+      }
+      const body = await within('the parked poll', 10000 * SLOW, poll);
+      assert.ok(body, 'the poll got no usable answer');
+      assert.ok([204, 410, 500].includes(body.status), JSON.stringify(body)); // its session is gone with Redis
+      // The WebSocket worker has a back-off of its own; until then a join is answered "unavailable".
+      await until('a join', () => {
+        ws.send('["1","1","room:x","phx_join",{}]');
+        return ws.next(2000 * SLOW).then((e) => /"ok"/.test(e.text));
+      }, 2000 * SLOW);
+      await stack.api.publish('room:x', 'said', { n: 1 });
+      assert.equal((await ws.next(2000 * SLOW)).text, '[null,null,"room:x","said",{"n":1}]');
+      assert.deepEqual([...stack.workers('fcgi'), ...stack.workers('ws')], workers);
+    } finally {
+      await stack.stop();
+    }
+  });
+
+  test('after redis was started again, kill -9 of the inner process still leaves nothing', TIMEOUT, async () => {
+    const stack = await startStack();
+    const before = stack.pid('redis');
+    process.kill(before, 'SIGKILL');
+    await until('the new one', () => stack.pid('redis') !== before, 2000 * SLOW);
+    const all = descendants(stack.child.pid);
+    process.kill(children(stack.child.pid)[0], 'SIGKILL');
+    await until('pollux dev to end', () => stack.exit, 5000 * SLOW);
+    assert.equal(all.some(alive), false);
+    assert.equal(fs.existsSync(path.join(stack.state, 'run')), false);
+    fs.rmSync(stack.dir, { recursive: true });
+  });
+
+  test('a redis that can not be started again is given up after ten tries', TIMEOUT, async () => {
+    // This one starts as long as a file is there.
+    const programs = fs.mkdtempSync(path.join(dir, 'programs-'));
+    fs.writeFileSync(path.join(programs, 'good'), '');
+    fs.writeFileSync(path.join(programs, 'redis-server'), `#!/bin/sh\n[ -e '${programs}/good' ] && exec /usr/bin/redis-server "$@"\necho no luck today\nexit 3\n`, { mode: 0o755 });
+    const stack = await startStack({ env: { PATH: `${programs}:${process.env.PATH}` } });
+    const all = descendants(stack.child.pid);
+    fs.unlinkSync(path.join(programs, 'good'));
+    process.kill(stack.pid('redis'), 'SIGKILL');
+    await until('pollux dev to end', () => stack.exit, 20000 * SLOW);
+    assert.deepEqual(stack.exit, { code: 1, signal: null });
+    assert.equal(stack.log.text.match(/redis-server \(pid \d+\) ended unexpectedly with status 3/g).length, 10, stack.log.text);
+    assert.match(stack.log.text, /no luck today/);
+    assert.match(stack.log.text, /could not be started again: 10 tries in a row failed/);
+    assert.equal(all.some(alive), false);
+    assert.equal(fs.existsSync(path.join(stack.state, 'run')), false);
+    fs.rmSync(stack.dir, { recursive: true });
+  });
+
+  test('a Redis that takes the place of the killed one is used, and left alone at the end', TIMEOUT, async () => {
+    const stack = await startStack();
+    const run = path.join(stack.state, 'run');
+    const foreign = new Redis(run, { durable: false });
+    foreign.data = fs.mkdtempSync(path.join(dir, 'foreign-'));
+    try {
+      process.kill(stack.pid('redis'), 'SIGKILL');
+      await until('ours to run again', () => stack.log.text.includes('redis-server runs again'), 5000 * SLOW);
+      await foreign.start(); // takes the socket's name
+      await until('word of it', () => stack.log.text.includes(`another Redis (pid ${foreign.program.pid})`), 5000 * SLOW);
+      assert.equal(fs.existsSync(path.join(run, 'redis.pid')), false);
+      await until('everything to work again', async () => (await stack.api.health()).status === 200, 5000 * SLOW);
+      const all = descendants(stack.child.pid);
+      stack.child.kill('SIGTERM');
+      await until('pollux dev to end', () => stack.exit, 5000 * SLOW);
+      assert.deepEqual(stack.exit, { code: 0, signal: null });
+      assert.equal(all.some(alive), false);
+      assert.equal(foreign.program.exit, undefined, 'it is not ours to stop');
+      assert.deepEqual(fs.readdirSync(run), ['redis.sock']);
+    } finally {
+      await foreign.stop();
+      fs.rmSync(stack.dir, { recursive: true });
+    }
+  });
 
   test('when its inner process is killed with -9, the outer one cleans up', TIMEOUT, async () => {
     const stack = await startStack({ fcgi: 2, ws: 2 });

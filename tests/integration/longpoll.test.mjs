@@ -4,10 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { request } from '../lib/http.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
+import { listeners } from '../lib/proc.mjs';
+import { redisCommand } from '../lib/resp.mjs';
 import { SLOW, startStack } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
 const NDJSON = { 'Content-Type': 'application/x-ndjson' };
+const TIMEOUT = { timeout: 30000 * SLOW };
 let stack;
 let counter = 0;
 const fresh = (kind = 'room') => `${kind}:lp${counter++}`;
@@ -60,7 +63,7 @@ describe('long-poll', { concurrency: 6 }, () => {
   });
   after(() => stack?.stop());
 
-  test('a lost answer is given again to the same token, and again', async () => {
+  test('a lost answer is given again to the same token, and again', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     for (let n = 0; n < 3; n++) await stack.api.publish(topic, 'm', { n });
@@ -77,7 +80,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual(await s.poll(), [[null, null, topic, 'm', { n: 3 }]]);
   });
 
-  test('a lost answer with a reply in it is given again, too', async () => {
+  test('a lost answer with a reply in it is given again, too', TIMEOUT, async () => {
     const topic = fresh('echo');
     const s = await (await session()).join(topic);
     await s.post([['1', '2', topic, 'e', { x: 1 }]]);
@@ -90,7 +93,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual((await s.poll()).map((m) => m[1]), ['3']);
   });
 
-  test('an answer holds at most 500 messages; the rest follows', async () => {
+  test('an answer holds at most 500 messages; the rest follows', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     const batch = (from) => Array.from({ length: 300 }, (_, i) => ({ topic, event: 'm', payload: { n: from + i } }));
@@ -101,7 +104,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual([...first, ...second].map((m) => m[4].n), Array.from({ length: 600 }, (_, n) => n));
   });
 
-  test('a newer poll supersedes a parked one, which is answered 204 at once', async () => {
+  test('a newer poll supersedes a parked one, which is answered 204 at once', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     const older = s.get(s.token);
@@ -114,7 +117,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.equal((await newer).messages.length, 1);
   });
 
-  test('two pollers on one token do not chase each other', async () => {
+  test('two pollers on one token do not chase each other', TIMEOUT, async () => {
     const s = await session();
     let answers = 0;
     const end = Date.now() + 2500;
@@ -128,7 +131,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.ok(answers <= 10, `${answers} answers in 2.5 s`);
   });
 
-  test('a repeated POST is not handled twice', async () => {
+  test('a repeated POST is not handled twice', TIMEOUT, async () => {
     const topic = fresh('acked');
     const s = await (await session()).join(topic);
     const push = [['1', '2', topic, 'said', { n: 1 }], ['1', '3', topic, 'said', { n: 2 }]];
@@ -140,7 +143,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual(got.filter((m) => m[3] === 'phx_reply').map((m) => m[1]), ['2', '3', '4']);
   });
 
-  test('a message without a ref is handled each time it is sent', async () => {
+  test('a message without a ref is handled each time it is sent', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     for (let i = 0; i < 2; i++) await s.post([['1', null, topic, 'said', { n: 1 }]]);
@@ -149,7 +152,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.equal(got.length, 2);
   });
 
-  test('twenty POSTs at once are each handled once', async () => {
+  test('twenty POSTs at once are each handled once', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => s.post([['1', `${n + 2}`, topic, 'said', { n }]])));
@@ -159,7 +162,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual(got.map((m) => m[4].n).sort((a, b) => a - b), Array.from({ length: 20 }, (_, n) => n));
   });
 
-  test('the parked poll of one session does not delay its POSTs', async () => {
+  test('the parked poll of one session does not delay its POSTs', TIMEOUT, async () => {
     const s = await session();
     const poll = s.get(s.token);
     await sleep(100);
@@ -169,7 +172,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual((await poll).messages, ['[null,"1","phoenix","phx_reply",{"response":{},"status":"ok"}]']);
   });
 
-  test('replies come after the broadcasts that the push caused', async () => {
+  test('replies come after the broadcasts that the push caused', TIMEOUT, async () => {
     const topic = fresh('acked');
     const s = await (await session()).join(topic);
     await s.post(Array.from({ length: 30 }, (_, n) => ['1', `${n + 2}`, topic, 'said', { n }]));
@@ -182,7 +185,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     }
   });
 
-  test('nothing of a topic precedes its join reply, nothing follows its phx_close', async () => {
+  test('nothing of a topic precedes its join reply, nothing follows its phx_close', TIMEOUT, async () => {
     const topic = fresh();
     let flood = true;
     const publisher = (async () => {
@@ -210,7 +213,54 @@ describe('long-poll', { concurrency: 6 }, () => {
     }
   });
 
-  test('the token may come twice in the query (the last is the session), and in a header (it wins)', async () => {
+  test('what the log lost before it was polled is told with phx_error, or a worker remembers it; never silence', { timeout: 60000 * SLOW }, async () => {
+    const topic = fresh();
+    const [redis] = listeners(stack.pid('redis'));
+    let told = 0;
+    for (let round = 0; round < 12; round++) {
+      const s = await (await session()).join(topic);
+      for (let n = 0; n < 3; n++) await stack.api.publish(topic, 'm', { n });
+      await redisCommand(redis, 'DEL', `plx:{t:${topic}}:log`);
+      const got = await s.poll();
+      if (got[0][3] === 'phx_error') {
+        assert.equal(got.length, 1);
+        told++;
+        await s.join(topic, '5');
+        await stack.api.publish(topic, 'm', { n: 7 });
+        assert.deepEqual((await s.poll()).map((m) => m[4].n), [7]);
+      } else assert.deepEqual(got.map((m) => m[4].n), [0, 1, 2]);
+    }
+    console.log(`lost log: ${told} of 12 polls were told, the others had it from memory`);
+  });
+
+  test('more messages than the log keeps, unpolled: phx_error, never a silent gap', { timeout: 60000 * SLOW }, async () => {
+    const topic = fresh();
+    const s = await (await session()).join(topic);
+    for (let from = 0; from < 3000; from += 500) {
+      const r = await stack.api.call('POST', '/publish', Array.from({ length: 500 }, (_, i) => ({ topic, event: 'm', payload: { n: from + i } })));
+      assert.equal(r.status, 200);
+    }
+    const got = [];
+    while (!got.some((m) => m[3] === 'phx_error') && got.length < 3000) got.push(...await s.poll());
+    const ns = got.filter((m) => m[3] === 'm').map((m) => m[4].n);
+    assert.deepEqual(ns, ns.map((_, i) => i), 'from the first on without a hole');
+    assert.ok(got.at(-1)[3] === 'phx_error' || ns.length === 3000);
+  });
+
+  test('replies that nobody fetches end the session at a bound', { timeout: 60000 * SLOW }, async () => {
+    const topic = fresh('echo');
+    const s = await (await session()).join(topic);
+    let ref = 2;
+    let answer;
+    for (let i = 0; i < 15; i++) {
+      answer = await s.post(Array.from({ length: 100 }, () => ['1', `${ref++}`, topic, 'e', { x: 'y'.repeat(50) }]));
+      if (answer.status !== 200) break;
+    }
+    assert.equal(answer.status, 410, 'past a thousand unfetched replies the session is over');
+    assert.equal((await s.get(s.token)).status, 500);
+  });
+
+  test('the token may come twice in the query (the last is the session), and in a header (it wins)', TIMEOUT, async () => {
     const s = await session();
     const twice = new Session('/relay', 'token=of-the-application&vsn=2.0.0');
     const opened = await twice.get();
@@ -224,7 +274,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual(byHeader.json.messages.map((m) => JSON.parse(m)[1]), ['7']);
   });
 
-  test('binary pushes and broadcasts are skipped, the session stays healthy', async () => {
+  test('binary pushes and broadcasts are skipped, the session stays healthy', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session('/socket')).join(topic);
     const { status } = await stack.api.call('POST', '/publish', { topic, event: 'b', payload_base64: 'AAH/' });
@@ -243,7 +293,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual({ status: r.status, messages: r.messages }, { status: 500, messages: undefined });
   });
 
-  test('V1 over ndjson, and V1 without any content type', async () => {
+  test('V1 over ndjson, and V1 without any content type', TIMEOUT, async () => {
     const topic = fresh();
     const s = await new Session('/relay', 'vsn=1.0.0').open();
     const v1 = (event, ref, payload = {}) => JSON.stringify({ topic, event, payload, ref });
@@ -255,7 +305,7 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual((await s.poll()).map((m) => m.payload), [{ n: 2 }]);
   });
 
-  test('payload bytes are relayed as they were sent', async () => {
+  test('payload bytes are relayed as they were sent', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);
     const payload = '{"big":123456789012345678901234567890,"z":1.50e+1,"a":"\\u00e9\\/","a":2, "sp" : [ ]}';

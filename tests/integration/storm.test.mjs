@@ -11,7 +11,7 @@ import { children } from '../lib/proc.mjs';
 import { redisCommand } from '../lib/resp.mjs';
 import { Redis, startFcgi } from '../lib/servers.mjs';
 import { SLOW, tempDir } from '../lib/stack.mjs';
-import { audit, Book, caughtUp, random, readLog, StormSession } from '../lib/storm.mjs';
+import { audit, Book, lastWords, missingWords, random, readLog, StormSession } from '../lib/storm.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
 const SECONDS = Number(process.env.POLLUX_STORM_SECONDS ?? 10);
@@ -111,11 +111,12 @@ function report(system, sessions, book, seconds) {
     + `${sum('repeated')} requests repeated, ${sum('lost')} answers lost, ${sum('twice')} sent twice; ${JSON.stringify(system.counts)}`);
 }
 
-async function finish(system, sessions) {
+async function finish(sessions, book) {
+  const words = await lastWords(sessions);
   let why;
   try {
-    await until('everybody to finish', async () => {
-      why = sessions.map((s) => s.unfinished() && `session ${s.name}: ${s.unfinished()}`).find(Boolean) ?? caughtUp(sessions, await readLogs(system.redis, sessions));
+    await until('everybody to finish', () => {
+      why = sessions.map((s) => s.unfinished() && `session ${s.name}: ${s.unfinished()}`).find(Boolean) ?? missingWords(sessions, words, book);
       return !why;
     }, 30000 * SLOW, 200);
   } catch (e) {
@@ -123,14 +124,14 @@ async function finish(system, sessions) {
   }
 }
 
-async function weather(system, sessions, { raging, seconds }) {
+async function weather(system, sessions, book, { raging, seconds }) {
   const rage = raging ? system.rage(random(SEED)) : null;
   await Promise.all(sessions.map((s) => s.start()));
   await sleep(seconds * 1000);
   system.calm = true;
   await rage;
   await Promise.all(sessions.map((s) => s.settle()));
-  await finish(system, sessions);
+  await finish(sessions, book);
 }
 
 async function run({ raging, seconds, windowMs, requestMs, topics }, check = () => {}) {
@@ -141,7 +142,7 @@ async function run({ raging, seconds, windowMs, requestMs, topics }, check = () 
   try {
     await system.start(dir, windowMs);
     sessions = Array.from({ length: SESSIONS }, (_, i) => new StormSession(`s${i}`, { where: system.where, mount: '/s', topics: topics(i), book, rng: random(SEED + 1 + i), gentle: !raging, requestMs }));
-    await weather(system, sessions, { raging, seconds }).catch((e) => book.complain({ name: '-' }, e.message));
+    await weather(system, sessions, book, { raging, seconds }).catch((e) => book.complain({ name: '-' }, e.message));
     report(system, sessions, book, seconds);
     audit(sessions, await readLogs(system.redis, sessions), book);
     assert.deepEqual(book.wrong, []);

@@ -7,6 +7,8 @@
 import { request } from './http.mjs';
 import { sleep } from './wait.mjs';
 
+const GIVE_UP_MS = 30000;
+
 export class LongPollClient {
   /** base: "http://host:port/socket/longpoll"; onMessage gets each message parsed. */
   constructor(base, { vsn = '2.0.0', params = {}, onMessage = () => {}, headerToken = false, requestMs = 20000 } = {}) {
@@ -60,6 +62,18 @@ export class LongPollClient {
     return this;
   }
 
+  /** Careful, but not for ever: a test that failed must end although nobody stops its clients. */
+  async retry(what) {
+    this.failingSince ??= Date.now();
+    if (Date.now() - this.failingSince > GIVE_UP_MS) {
+      this.trouble.push(`${what}: gave up after ${GIVE_UP_MS / 1000} s`);
+      this.running = false;
+      this.stopping = true;
+    }
+    await sleep(20);
+    return !this.stopping;
+  }
+
   async pollLoop() {
     while (this.running) {
       this.stats.polls++;
@@ -67,9 +81,10 @@ export class LongPollClient {
       if (!this.running) return;
       if (body === null) {
         this.stats.pollRetries++;
-        await sleep(20);
+        await this.retry('poll');
         continue;
       }
+      this.failingSince = undefined;
       if (body.status !== 200 && body.status !== 204) {
         this.trouble.push(`poll answered ${JSON.stringify(body).slice(0, 200)}`);
         return;
@@ -100,13 +115,14 @@ export class LongPollClient {
     this.stats.posts++;
     for (let attempt = 0; ; attempt++) {
       const answer = await this.postOnce(body, attempt === 0 ? cutAfterMs : undefined);
+      if (answer) this.failingSince = undefined;
       if (answer?.status === 200) return answer;
       if (answer && answer.status !== 408) {
         this.trouble.push(`POST answered ${JSON.stringify(answer).slice(0, 200)}`);
         return answer;
       }
       this.stats.postRetries++;
-      await sleep(20);
+      if (!await this.retry('POST')) return null;
     }
   }
 

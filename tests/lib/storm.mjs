@@ -280,6 +280,13 @@ export class StormSession {
     await this.posting;
   }
 
+  /** A last message for everybody who is joined; its id. */
+  async mark(topic) {
+    const id = `${this.name}.${this.ref + 1}`;
+    await this.post(this.push(topic));
+    return id;
+  }
+
   async stop() {
     this.running = false;
     for (const c of this.conns) if (c.conn.socket) c.abort();
@@ -293,13 +300,22 @@ export async function readLog(redis, topic) {
   return [...text.matchAll(/\{"id":"([^"]+)"\}/g)].map((m) => m[1]);
 }
 
-/** Whether everybody who is joined has the log's end. */
-export function caughtUp(sessions, logs) {
-  for (const s of sessions) {
-    for (const [topic, m] of s.open) {
-      const due = logs.get(topic).filter((id) => !(OTHERS.test(topic) && id.startsWith(`${s.name}.`)));
-      if (due.length > 0 && !s.seen.has(due.at(-1))) return `session ${s.name} has not got ${due.at(-1)} on ${topic} (last ${m.ids.at(-1)})`;
-    }
+/** Once nobody joins or leaves any more: two members of each topic say a last word. */
+export async function lastWords(sessions) {
+  const ids = [];
+  for (const topic of new Set(sessions.flatMap((s) => s.topics))) {
+    const members = sessions.filter((s) => s.joined.has(topic)).slice(0, 2);
+    for (const s of members) ids.push(await s.mark(topic));
+  }
+  return ids;
+}
+
+/** Who has not got one of the last words that are for him; null: nobody. */
+export function missingWords(sessions, ids, book) {
+  for (const id of ids) {
+    const { topic, by } = book.messages.get(id);
+    for (const s of sessions)
+      if (s.open.has(topic) && !s.seen.has(id) && !(OTHERS.test(topic) && by === s.name)) return `session ${s.name} has not got ${id} on ${topic} (last: ${s.open.get(topic).ids.at(-1)})`;
   }
   return null;
 }

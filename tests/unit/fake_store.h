@@ -87,6 +87,15 @@ void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *c
     r->positioned = cb;
 }
 
+static const char *fake_refusal = "";
+
+const char *__wrap_plx_store_refusal(const plx_store *s);
+const char *__wrap_plx_store_refusal(const plx_store *s)
+{
+    assert(s == fake_store);
+    return fake_refusal;
+}
+
 void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
                             const plx_history *history, plx_since_cb *cb, void *arg);
 void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,

@@ -49,6 +49,8 @@ static void note_token(plx_slice token)
     plx_buf_printf(&trace, " q%" PRIu64, c.q);
     for (size_t i = 0; i < c.mark_count; i++)
         trace_mark(&c.marks[i]);
+    for (size_t i = 0; i < c.past_count; i++)
+        plx_buf_printf(&trace, " past@%" PRIu64, c.past[i].offset);
     plx_lp_cursor_fini(&c);
 }
 

@@ -13,7 +13,7 @@
  *     watch TOPIC >OFFSET                 unwatch TOPIC            expect OFFSET
  *     supersede WORKER SID #GENERATION
  *     CLIENT STATUS                       an answer
- *     CLIENT STATUS qCURSOR SLOT@OFFSET... [MESSAGES]              one with a token, taken apart
+ *     CLIENT STATUS qCURSOR SLOT@OFFSET... past@OFFSET... [MESSAGES]     one with a token
  *
  * Store calls wait until the test answers them; timers fire when the test moves the clock.
  */

@@ -183,7 +183,7 @@ static UNUSED plx_q_entry message(const char *text)
 static UNUSED post commit_messages(plx_store *s, const char *sid, const post *w, size_t count,
                                    const char *text)
 {
-    static plx_q_entry q[1200];
+    static plx_q_entry q[1600];
     for (size_t i = 0; i < count; i++)
         q[i] = message(text);
     return commit(s, &(plx_commit){.sid = plx_slice_of(sid),

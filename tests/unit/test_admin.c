@@ -1,5 +1,6 @@
 /* The server API's operations: what bodies are accepted, what comes back, in every order. */
 #include "base/clock.h"
+#include "base/json_scan.h"
 #include "channel/admin.h"
 #include "tests/unit/fake_store.h"
 
@@ -162,6 +163,49 @@ static void test_wrong_bodies(void **state)
     assert_refused("{\"topic\":\"nowhere\",\"event\":\"e\",\"payload\":1}", 404, "unknown_topic");
     assert_non_null(strstr(last_json, "nowhere"));
     assert_non_null(strstr(last_json, "\"hint\":"));
+}
+
+/* The scanner's ranges and json-c's strings fit together. */
+static void test_members(void **state)
+{
+    (void)state;
+    /* Names in any spelling; of two the last counts; only the last payload's text is sent. */
+    publish("{\"t\\u006fpic\":\"room:b\",\"topic\":\"room:\\u0000\\ud83d\\ude00\",\"payload\":[1],"
+            "\"event\":\"e\",\"p\\u0061yload\":123456789012345678901234567890}");
+    assert_int_equal(fake_waiting(), 1);
+    assert_memory_equal(fake_peek(0)->topic, "room:\0\xf0\x9f\x98\x80", 11);
+    assert_string_equal(fake_peek(0)->payload, "123456789012345678901234567890");
+    fake_answer(0, 0);
+    publish(
+        "{\"topic\":5,\"topic\":\"room:a\",\"event\":\"e\",\"payload\":{\"a\":1,\"a\\u0000\":2}}");
+    assert_string_equal(fake_peek(0)->payload, "{\"a\":1,\"a\\u0000\":2}");
+    fake_answer(0, 0);
+    assert_refused("{\"topic\":\"room:a\",\"topic\":{\"a\":1},\"event\":\"e\",\"payload\":1}", 422,
+                   "invalid_topic");
+    assert_null(strstr(last_json, "missing"));
+    assert_refused("{\"topic\\u0000\":\"room:a\",\"event\":\"e\",\"payload\":1}", 422,
+                   "unknown_member");
+    assert_refused("{\"\":1}", 422, "unknown_member");
+}
+
+/* A long name is cut between characters: what is said about it is UTF-8. */
+static void test_long_unknown_member(void **state)
+{
+    char name[200] = "", body[300];
+
+    (void)state;
+    for (size_t at = 0; at < 4; at++) {
+        memset(name, 'x', at);
+        name[at] = '\0';
+        while (strlen(name) < 180)
+            strcat(name, "\xf0\x9f\x98\x80");
+        snprintf(body, sizeof body, "{\"%s\":1}", name);
+        assert_refused(body, 422, "unknown_member");
+        assert_int_equal(plx_json_check(plx_slice_of(last_json), NULL), 0);
+        name[at == 0 ? 100 : 96 + at] = '\0';
+        snprintf(body, sizeof body, "\"unknown member \\\"%s\\\"\"", name);
+        assert_non_null(strstr(last_json, body));
+    }
 }
 
 static void repeat(char *out, size_t n)
@@ -358,6 +402,7 @@ static void test_health_redis_away(void **state)
     start_health();
     fake_answer(0, PLX_E_TIMEOUT);
     assert_int_equal(last_status, 503);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis did not answer\""));
     end_health();
 }
 
@@ -367,8 +412,20 @@ static void test_health_publication_fails_or_is_lost(void **state)
     start_health();
     fake_answer(0, 0);
     fake_watch->ops->ready(fake_watch);
+    fake_refusal = "OOM command not allowed";
     fake_answer(0, PLX_E_STORE);
     assert_int_equal(last_status, 503);
+    assert_non_null(strstr(last_json, "\"redis\":\"up\""));
+    assert_non_null(strstr(last_json, "\"message\":\"Redis refused: OOM command not allowed\""));
+    end_health();
+    start_health();
+    fake_answer(0, PLX_E_STORE);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis refused: OOM command not allowed\""));
+    end_health();
+    fake_refusal = "";
+    start_health();
+    fake_answer(0, PLX_E_STORE);
+    assert_non_null(strstr(last_json, "\"message\":\"Redis answered oddly\""));
     end_health();
     start_health();
     fake_answer(0, 0);
@@ -412,6 +469,8 @@ int main(void)
         cmocka_unit_test_setup(test_publish_binary, setup),
         cmocka_unit_test_setup(test_history, setup),
         cmocka_unit_test_setup(test_wrong_bodies, setup),
+        cmocka_unit_test_setup(test_members, setup),
+        cmocka_unit_test_setup(test_long_unknown_member, setup),
         cmocka_unit_test_setup(test_bounds, setup),
         cmocka_unit_test_setup(test_store_away, setup),
         cmocka_unit_test_setup(test_array, setup),

@@ -328,6 +328,18 @@ static void test_bad_secret_files(void **state)
     }
 }
 
+static void test_placeholder_in_secret_file(void **state)
+{
+    (void)state;
+    plx_config *c;
+    plx_buf problems;
+    write_secret("replace-this-with-at-least-32-random-characters", 0600);
+    assert_int_equal(load("\nsecret_file = \"secret\"\n" GOOD_SOCKET, &c, &problems), 0);
+    assert_non_null(strstr(plx_buf_cstr(&problems), ":2: 'secret' still looks like an example"));
+    plx_config_free(c);
+    plx_buf_fini(&problems);
+}
+
 static void test_warnings(void **state)
 {
     (void)state;
@@ -341,6 +353,11 @@ static void test_warnings(void **state)
         {IN_CHANNEL("join = authenticated"), ":4: join = \"authenticated\""},
         {IN_CHANNEL("\npush = authenticated"), ":5: push = \"authenticated\""},
         {IN_CHANNEL("only_topic = \"a:{claims.x}\""), ":4: 'only_topic' asks for claims"},
+        {"secret = \"CHANGE-THIS-456789abcdef0123456789\"\n" GOOD_SOCKET, ":1: 'secret' still"},
+        {AT_TOP("previous_secret = \"0123456789-Replace-This-0123456789\""),
+         ":2: 'previous_secret' still looks like an example"},
+        {IN_SOCKET("auth { type = phoenix_token salt = x\nsecret = \"replace-this-0123456789\" }"),
+         ":4: auth's 'secret' still looks like an example"},
         {IN_AUTH("issuer = x"), ":4: 'issuer' has no effect"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -373,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_a_nul_in_the_file),
         cmocka_unit_test(test_secret_file),
         cmocka_unit_test(test_bad_secret_files),
+        cmocka_unit_test(test_placeholder_in_secret_file),
         cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests_name("config", tests, make_directory, remove_directory);

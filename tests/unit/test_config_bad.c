@@ -26,7 +26,8 @@ static const bad_case bad_cases[] = {
     {AT_TOP("log_level = \"\\9\""), 2, "backslash with digits", "character itself"},
     {AT_TOP("log_level = \"in\\x00fo\""), 2, "NUL in a string", "text"},
     {AT_TOP("log_level = \"a\001\""), 2, "control character", "UTF-8"},
-    {AT_TOP("log_level = \"a\xff\""), 1, "not UTF-8", "UTF-8"},
+    {AT_TOP("log_level = \"a\xff\""), 2, "not UTF-8", "UTF-8"},
+    {AT_TOP("\n# \xc3\xa9 is, this is cut: \xc3\n"), 3, "not UTF-8", "UTF-8"},
     {AT_TOP("reader_threads = 4*"), 2, "unexpected *", "quotes"},
     {AT_TOP("redis|url = x"), 2, "unexpected |", "quotes"},
     {AT_TOP("socket { }"), 2, "missing title", "KEY = VALUE"},
@@ -179,6 +180,19 @@ static void test_bad_ones(void **state)
     }
 }
 
+/* The origin that was left out must not be followed by a complaint that none is left. */
+static void test_a_bad_origin_is_one_problem(void **state)
+{
+    (void)state;
+    plx_config *c;
+    plx_buf problems;
+    assert_int_equal(load(IN_SOCKET("check_origin = { \"example.com\" }"), &c, &problems),
+                     PLX_E_INVALID);
+    assert_non_null(find_problem(plx_buf_cstr(&problems), 3, "\"example.com\"", "//HOST"));
+    assert_null(strstr(plx_buf_cstr(&problems), "is empty"));
+    plx_buf_fini(&problems);
+}
+
 static void test_many_problems_in_order(void **state)
 {
     (void)state;
@@ -239,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_ones),
+        cmocka_unit_test(test_a_bad_origin_is_one_problem),
         cmocka_unit_test(test_many_problems_in_order),
         cmocka_unit_test(test_countless_problems),
         cmocka_unit_test(test_secrets_are_not_shown),

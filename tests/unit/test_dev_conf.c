@@ -21,7 +21,7 @@ static int edit(const char *text)
     plx_dev_conf c = {.redis_url = "unix:/run/x.sock",
                       .secret = "generated",
                       .conf_dir = "/etc/p",
-                      .work_dir = "/work"};
+                      .work_dir = "/srv"};
 
     plx_buf_clear(&out);
     return plx_dev_conf_edit(plx_slice_of(text), &c, &out);
@@ -109,7 +109,7 @@ static void test_relative_names_become_absolute(void **state)
                             "socket \"/s\" { channel \"a:*\" { path = \"./m.so\" } }\n"
                             "api { path = \"api\" }\n",
                 WITH_SECRET "redis{url='unix:/run/x.sock'}\n"
-                            "socket \"/s\" { channel \"a:*\" { path = '/work/./m.so' } }\n"
+                            "socket \"/s\" { channel \"a:*\" { path = '/srv/./m.so' } }\n"
                             "api { path = \"api\" }\n");
     assert_edit("redis{url=x} secret_file = \"${HOME}/s\"",
                 "redis{url='unix:/run/x.sock'} secret_file = \"${HOME}/s\"");

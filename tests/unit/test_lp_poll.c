@@ -174,6 +174,7 @@ static void a_newer_poll_answers_the_older(void **state)
     expect("poll S1 q0 #2\nunwatch room:a\nA 204 q0 []\nwatch room:a >5\n");
 }
 
+/* The older poll is answered at once; the next such answer of this session comes a second later. */
 static void two_pollers_can_not_chase_each_other(void **state)
 {
     (void)state;
@@ -181,13 +182,39 @@ static void two_pollers_can_not_chase_each_other(void **state)
     poll("B", "S1", 0, "");
     held_by("w1", 1);
     viewed(0);
-    expect("poll S1 q0 #2\nunwatch room:a\n");
-    event("room:a", 6, "1"); /* is B's */
-    wake("S1", 1);
+    expect("poll S1 q0 #2\nunwatch room:a\nA 204 q0 []\n");
+    poll("C", "S1", 0, "");
+    held_by("w1", 2);
+    viewed(0);
+    expect("poll S1 q0 #3\n");
+    event("room:a", 6, "1"); /* is C's */
+    wake("S1", 2);
     advance(999);
     expect("");
     advance(1);
-    expect("A 204 q0 []\n");
+    expect("B 204 q0 []\n");
+}
+
+/* One answer a second: the last of many would wait for longer than any client does. */
+static void a_crowd_of_pollers_is_answered_within_the_window(void **state)
+{
+    (void)state;
+    char name[16];
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "P%u", i);
+        poll(name, "S1", 0, "");
+        if (i > 0)
+            held_by("w1", i);
+        viewed(0);
+    }
+    ignore_trace();
+    advance(9999);
+    assert_int_equal(plx_longpoll_parked(lp), 30 - 10);
+    advance(1);
+    viewed(0); /* the newest one's last look */
+    turn();
+    assert_int_equal(plx_longpoll_parked(lp), 0);
+    ignore_trace();
 }
 
 /* Generations count in each worker by itself: the same number does not mean the same poll. */
@@ -209,9 +236,7 @@ static void superseded_before_it_was_opened(void **state)
     held_by("w2", 7);
     viewed(0);
     turn();
-    expect("poll S1 q0 #1\nsupersede w2 S1 #7\n");
-    advance(1000);
-    expect("A 204 q0 []\n");
+    expect("poll S1 q0 #1\nA 204 q0 []\nsupersede w2 S1 #7\n");
     superseded("S1", 1);
     expect("");
 }
@@ -283,9 +308,11 @@ static void gone_at_every_point(void **state)
     lost("room:a");
     go("E");
     posted(0, PLX_POST_WAIT, 1, 0);
-    park("F"); /* superseded */
+    park("F"); /* superseded, and not the first one within a second */
     superseded("S1", 6);
-    go("F");
+    park("F2");
+    superseded("S1", 7);
+    go("F2");
     park("G"); /* at the window's end */
     advance(10000);
     go("G");
@@ -596,6 +623,36 @@ static void left_and_joined_again_at_another_time(void **state)
            "A 200 q2 2@13 [\"closed\",\"joined\",\"[null,null,'room:a','e',13]\"]\n");
 }
 
+/* The end of slot 1 was delivered by one poll, the opening of slot 2 by a later one: it had been
+ * worked by somebody slow, who had read its start before event 13 was published. */
+static void left_long_before_a_slow_join(void **state)
+{
+    (void)state;
+    poll("A", "S1", 0, "1@12");
+    has_slot(1, "room:a", 5);
+    viewed(0);
+    caught_up("room:a");
+    event("room:a", 13, "13");
+    turn();
+    ignore_trace();
+    poll_with("B", last_token);
+    has_end(1, "closed", 1, "room:a", 5, 11);
+    viewed(0);
+    turn();
+    expect("poll S1 q0 #2\nB 200 q1 past@13 [\"closed\"]\n");
+    poll_with("C", last_token);
+    viewed(0);
+    turn();
+    wake("S1", 3);
+    has_slot(2, "room:a", 12);
+    has_open(2, "joined", 2, "room:a", 12);
+    viewed(0);
+    event("room:a", 14, "14");
+    turn();
+    expect("poll S1 q1 #3\nlook S1 q1 #3\nwatch room:a >13\nunwatch room:a\n"
+           "C 200 q2 2@14 [\"joined\",\"[null,null,'room:a','e',14]\"]\n");
+}
+
 static void joined_and_left_by_one_entry(void **state)
 {
     (void)state;
@@ -889,6 +946,7 @@ int main(void)
         T(an_event_need_not_wait_for_a_look),
         T(a_newer_poll_answers_the_older),
         T(two_pollers_can_not_chase_each_other),
+        T(a_crowd_of_pollers_is_answered_within_the_window),
         T(superseded_in_a_worker_with_the_same_count),
         T(superseded_before_it_was_opened),
         T(a_look_finds_that_another_took_over),
@@ -911,6 +969,7 @@ int main(void)
         T(a_rejoin_does_not_repeat_what_the_old_slot_had),
         T(a_rejoin_goes_on_where_the_old_slot_stands),
         T(left_and_joined_again_at_another_time),
+        T(left_long_before_a_slow_join),
         T(joined_and_left_by_one_entry),
         T(nothing_of_a_topic_before_its_join_reply),
         T(own_broadcast_from_is_passed_over),

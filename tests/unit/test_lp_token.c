@@ -51,6 +51,30 @@ static void round_trip(void **state)
     plx_buf_fini(&text);
 }
 
+static void what_ended_is_kept_apart(void **state)
+{
+    (void)state;
+    plx_lp_mark marks[] = {{.slot = 1, .offset = 5}};
+    plx_lp_cursor c = sample(marks, 1), got;
+    plx_buf text;
+    plx_buf_init(&text, 0);
+    for (uint32_t i = 1; i <= PLX_LP_PAST_MAX + 1; i++)
+        plx_lp_cursor_keep(&c, i, 1000 + i);
+    plx_lp_cursor_keep(&c, 3, 5000);
+    plx_lp_cursor_keep(&c, 4, 0);
+    plx_lp_token_make(secret, mount, &c, &text);
+    assert_int_equal(plx_lp_token_read(plx_buf_slice(&text), secret, none, mount, &got), 0);
+    assert_int_equal(got.mark_count, 1);
+    assert_int_equal(got.past_count, PLX_LP_PAST_MAX - 1);
+    assert_true(plx_lp_cursor_past(&got, 1) == 0); /* the oldest made room */
+    assert_true(plx_lp_cursor_past(&got, 2) == 1002);
+    assert_true(plx_lp_cursor_past(&got, 3) == 5000);
+    assert_true(plx_lp_cursor_past(&got, 4) == 0);
+    assert_true(plx_lp_life("epoch-one") != plx_lp_life("epoch-two"));
+    plx_lp_cursor_fini(&got);
+    plx_buf_fini(&text);
+}
+
 static void bound_to_mount_and_secret(void **state)
 {
     (void)state;
@@ -120,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(what_ended_is_kept_apart),
         cmocka_unit_test(bound_to_mount_and_secret),
         cmocka_unit_test(every_altered_bit_is_refused),
         cmocka_unit_test(outer_form),

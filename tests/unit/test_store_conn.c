@@ -84,6 +84,41 @@ static void test_commands_before_the_first_connect_wait(void **state)
     plx_store_close(s);
 }
 
+typedef struct refusal {
+    plx_store *store;
+    answer x;
+    char text[160];
+} refusal;
+
+static void on_refused(void *arg, int err, const plx_position *at, bool repeated)
+{
+    refusal *f = arg;
+    (void)at, (void)repeated;
+    count(&f->x, err);
+    snprintf(f->text, sizeof f->text, "%s", plx_store_refusal(f->store));
+}
+
+static void test_refusal_is_told(void **state)
+{
+    (void)state;
+    refusal f = {.store = store_up(&r)};
+    plx_publication p = {.topic = PLX_LIT("room:refused"),
+                         .event = PLX_LIT("msg"),
+                         .payload = PLX_LIT("1"),
+                         .kind = PLX_KIND_JSON};
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    plx_topic_publish(f.store, &p, on_refused, &f);
+    WAIT(&r, f.x.called == 1);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    assert_int_equal(f.x.other, 1);
+    assert_memory_equal(f.text, "OOM ", 4);
+    plx_topic_publish(f.store, &p, on_refused, &f);
+    WAIT(&r, f.x.called == 2);
+    assert_int_equal(f.x.ok, 1);
+    assert_string_equal(f.text, "");
+    plx_store_close(f.store);
+}
+
 static void test_redis_down_at_start(void **state)
 {
     (void)state;
@@ -625,6 +660,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands_before_the_first_connect_wait),
+        cmocka_unit_test(test_refusal_is_told),
         cmocka_unit_test(test_redis_down_at_start),
         cmocka_unit_test(test_watches),
         cmocka_unit_test(test_killed_with_commands_under_way),

@@ -791,9 +791,40 @@ static void test_hundred_thousand_watches(void **state)
     free(f);
 }
 
+/* A message that comes by pub/sub, without Redis. */
+static void overhear(plx_feed *f, const char *epoch, unsigned offset)
+{
+    char text[96];
+    int n = snprintf(text, sizeof text, "1 %s %u j 0 3\nmsg{}", epoch, offset);
+    plx_feed_subscription_ops.message(f, plx_slice_make(text, (size_t)n));
+}
+
+/* A worker that stood still finds that the log has grown, asks for the first piece of what it
+ * missed, and gets all that and more by pub/sub before the answer: that was taken for a gap. */
+static void test_pubsub_is_faster_than_the_answer(void **state)
+{
+    (void)state;
+    follower x = {0};
+    plx_position start = position("room:faster");
+    follow(b, &x, "room:faster", &start);
+    WAIT(&r, x.caught_up);
+    for (unsigned i = 1; i <= 2 * PLX_FEED_CHUNK; i++)
+        redis_do(&r, "XADD plx:{t:room:faster}:log %u-0 k j f %s e msg p {} c 1", i, "");
+    redis_do(&r, "HSET plx:{t:room:faster}:meta off %d", 2 * PLX_FEED_CHUNK);
+    overhear(x.watch.feed, start.epoch, 2); /* a hole: the piece from 1 is asked for */
+    for (unsigned i = 1; i <= PLX_FEED_CHUNK + 20; i++)
+        overhear(x.watch.feed, start.epoch, i);
+    assert_int_equal(x.last, PLX_FEED_CHUNK + 20);
+    WAIT(&r, x.lost || x.last == 2 * PLX_FEED_CHUNK);
+    assert_int_equal(x.lost, 0);
+    assert_true(x.in_order);
+    plx_feed_watch_stop(&x.watch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pubsub_is_faster_than_the_answer),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_live_feed_and_a_cursor_in_the_ring),
         cmocka_unit_test(test_many_old_cursors_share_reads),

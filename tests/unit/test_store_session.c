@@ -173,7 +173,7 @@ static void test_repeated_post(void **state)
     assert_int_equal(p3.result, PLX_POST_DONE);
     assert_int_equal(p3.entry, p1.entry);
     assert_int_equal(p3.status, 400);
-    /* Remembered for the last 16 entries. */
+    /* Remembered for the last 16 entries in any case... */
     char digest[16];
     for (unsigned i = 0; i < 15; i++) {
         snprintf(digest, sizeof digest, "d%u", i);
@@ -181,13 +181,28 @@ static void test_repeated_post(void **state)
         assert_int_equal(p.result, PLX_POST_WORK);
         commit_messages(a, "again", &p, 0, "");
     }
+    redis_do(&r, "HSET plx:{s:again} o1 %s", "1 400 1 same"); /* long ago */
     assert_int_equal(post_with(a, "again", "same", 400, "body").result, PLX_POST_DONE);
     post p = post_with(a, "again", "", 200, "no digest");
     commit_messages(a, "again", &p, 0, "");
     post fresh = post_with(a, "again", "same", 400, "body");
     assert_int_equal(fresh.result, PLX_POST_WORK);
     commit_messages(a, "again", &fresh, 0, "");
-    assert_int_equal(redis_do(&r, "HLEN plx:{s:again}:seen"), 15);
+    assert_int_equal(redis_do(&r, "HLEN plx:{s:again}:seen"), 16);
+    /* ... and for a minute, up to 256: a copy may have lain with a worker that stood still. */
+    for (unsigned i = 0; i < 255; i++) {
+        assert_int_equal(post_with(a, "again", "same", 400, "body").result, PLX_POST_DONE);
+        snprintf(digest, sizeof digest, "e%u", i);
+        p = post_with(a, "again", digest, 200, "x");
+        commit_messages(a, "again", &p, 0, "");
+    }
+    assert_int_equal(redis_do(&r, "HLEN plx:{s:again}:seen"), 256);
+    p = post_with(a, "again", "one more", 200, "x");
+    commit_messages(a, "again", &p, 0, "");
+    assert_int_equal(redis_do(&r, "HLEN plx:{s:again}:seen"), 256);
+    fresh = post_with(a, "again", "same", 400, "body");
+    assert_int_equal(fresh.result, PLX_POST_WORK);
+    commit_messages(a, "again", &fresh, 0, "");
     /* Without a digest nothing is a repetition. */
     p = post_with(a, "again", "", 200, "same");
     commit_messages(a, "again", &p, 0, "");
@@ -331,7 +346,25 @@ static void test_queue_overflow(void **state)
     assert_int_equal(commit_messages(a, "heavy", &p, 400, kilobyte).err, 0);
     assert_int_equal(poll_of(a, "heavy", 1500, 1)->q_count, 500);
     p = post_with(a, "heavy", "", 200, "4");
-    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "heavy", &p, 600, kilobyte).err, 0);
+    p = post_with(a, "heavy", "", 200, "5");
+    assert_int_equal(commit_messages(a, "heavy", &p, 1, "m").err, PLX_E_GONE);
+}
+
+/* A POST of 1,500 lines is answered line by line, though nobody could have fetched any of it yet.
+ */
+static void test_one_large_entry_does_not_overflow(void **state)
+{
+    (void)state;
+    create(a, "large", "", LIFE);
+    post p = post_with(a, "large", "", 200, "1");
+    assert_int_equal(commit_messages(a, "large", &p, 1500, "m").err, 0);
+    view *x = poll_of(b, "large", 0, 1);
+    assert_int_equal(x->err, 0);
+    assert_int_equal(x->q_count, 1500);
+    poll_of(b, "large", 501, 2);
+    p = post_with(a, "large", "", 200, "2");
+    assert_int_equal(commit_messages(a, "large", &p, 1, "m").err, 0);
 }
 
 static void test_inbox_bounds(void **state)
@@ -506,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_superseded),
         cmocka_unit_test(test_end),
         cmocka_unit_test(test_queue_overflow),
+        cmocka_unit_test(test_one_large_entry_does_not_overflow),
         cmocka_unit_test(test_inbox_bounds),
         cmocka_unit_test(test_sessions_of_an_id),
         cmocka_unit_test(test_out_of_memory),
