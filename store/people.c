@@ -248,7 +248,7 @@ static void take_entry(plx_people *p, const entry *e, plx_buf *text)
     plx_buf_add(text, e->rest);
     if (plx_json_check(e->key, &key) == 0 && key.type == PLX_JSON_STRING &&
         plx_json_check(plx_buf_slice(text), &meta) == 0)
-        plx_people_add(p, e->ref, e->key, plx_buf_slice(text));
+        plx_people_add(p, e->ref, key.text, meta.text);
 }
 
 void plx_people_take(plx_people *p, const redisReply *entries)

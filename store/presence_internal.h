@@ -1,9 +1,9 @@
 /* What the files of presence share. Inside store/ only.
  *
- * presence.c keeps the record of each topic that has something to do and sends
- * changes; presence_flush.c sees to it that they are published; roster.c keeps
- * copies of what is published, people.c is such a copy; owner.c and owner_sweep.c
- * are about leases.
+ * presence.c keeps the record of each topic that has something to do;
+ * presence_change.c sends changes, presence_flush.c sees to it that they are
+ * published; roster.c keeps copies of what is published, people.c is such a copy;
+ * owner.c, owner_memo.c and owner_sweep.c are about leases.
  */
 #ifndef PLX_STORE_PRESENCE_INTERNAL_H
 #define PLX_STORE_PRESENCE_INTERNAL_H
@@ -28,7 +28,8 @@ typedef struct plx_pres_topic {
     plx_list walk_node;       /* see plx_presence_conn_up */
     plx_later reap;
 
-    plx_list changes; /* not sent, or untracks to be repeated first; presence.c */
+    plx_list changes; /* not sent, or untracks to be repeated first; presence_change.c */
+    size_t unsent;    /* how many */
     plx_later send;
     ev_timer again;
     bool sending; /* one command at a time: what comes meanwhile goes together with the next */
@@ -70,6 +71,14 @@ void plx_pres_begin(plx_command *c, const plx_store *s, enum plx_script script, 
 /* Adds channel, base of the window, grace, ttl. grace: whether it applies. */
 void plx_pres_add_rules(plx_command *c, const plx_store *s, plx_slice topic,
                         const plx_presence_rules *rules, bool grace);
+
+/* ---- presence_change.c */
+void plx_pres_changes_init(plx_pres_topic *t);
+/* Sends what is there, unless a command is under way. */
+void plx_pres_changes_send(plx_pres_topic *t);
+/* The store is closing: answers what was never sent, and forgets what nobody waits for. */
+void plx_pres_changes_fail(plx_list *changes);
+void plx_pres_changes_drop(plx_list *changes);
 
 /* ---- presence_flush.c */
 void plx_pres_flush_init(plx_pres_topic *t);

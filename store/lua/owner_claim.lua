@@ -10,7 +10,8 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function text(n) return string.format('%.0f', n) end
 
 local function first_due(key)
-  if redis.call('TYPE', key).ok ~= 'zset' then redis.call('DEL', key) end
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', key) end
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', text(now), 'LIMIT', 0, 10)) do
     if #name <= 64 and string.find(name, '^[%w_-]+$') then return name end
     redis.call('ZREM', key, name)
@@ -21,6 +22,7 @@ local live, dead = first_due(KEYS[1]), first_due(KEYS[2])
 local name, seen = live or dead, tonumber(ARGV[2])
 if not name then return {text(now), 0, ''} end
 if seen == 0 or now - seen > tonumber(ARGV[3]) then return {text(now), 1, ''} end
-if live then redis.call('ZREM', KEYS[1], name) end
+-- First of all writes: so a Redis that is out of memory, which fails those who live as well, refuses.
 redis.call('ZADD', KEYS[2], text(now + tonumber(ARGV[1])), name)
+if live then redis.call('ZREM', KEYS[1], name) end
 return {text(now), 1, name}

@@ -13,7 +13,7 @@ local channel, base, grace_ms, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3
 local max_refs, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
 local t = now()
 local w = window(t, base, grace_ms)
-local overdue, idle = w.due and t > w.due + 300, not w.due
+local overdue = w.due and t > w.due + 300
 local waiting = ask('LLEN', pend)
 local epoch, off
 
@@ -110,7 +110,7 @@ while ARGV[i] do
 end
 
 save(w)
-if idle and w.due then keep(ttl) end
+keep(ttl)
 announce(w, t, channel)
 return {due_in(w, t), (w.announce or overdue) and 1 or 0, epoch or '', off and text(off) or '0',
   results}

@@ -519,6 +519,58 @@ static void test_garbage(void **state)
     expect_nothing_left(v.name);
 }
 
+/* Redis stands still for longer than every lease: nobody is declared dead, not even by a worker
+ * whose clock has run on meanwhile. */
+static void test_redis_stands_still(void **state)
+{
+    (void)state;
+    victim v;
+    be_born(&v);
+    assert_int_equal(track(v.store, "frozen", "s1", "r1", "k", "{}"), 0);
+    note(&v, "frozen", "s1", "x");
+    WAIT(&r, read_state(a, "frozen").count == 1);
+    uint64_t won = swept();
+    unsigned reported = crashed();
+    kill(r.pid, SIGSTOP);
+    redis_idle(&r, PLX_OWNER_LEASE_MS + 1000);
+    assert_false(plx_store_up(v.store));
+    kill(r.pid, SIGCONT);
+    WAIT(&r, plx_store_up(v.store) && plx_store_up(a) && plx_store_up(b) && plx_store_up(c));
+    redis_idle(&r, PLX_OWNER_LEASE_MS + 1000);
+    assert_int_equal(swept(), won);
+    assert_int_equal(crashed(), reported);
+    assert_int_equal(v.lost, 0);
+    assert_int_equal(read_state(a, "frozen").count, 1);
+    /* Who did die meanwhile is found. */
+    die(&v);
+    expect_nothing_left(v.name);
+    WAIT(&r, read_state(a, "frozen").count == 0);
+}
+
+/* A Redis that refuses to write ends nobody either: signs of life come through, claims don't. */
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    victim v, w;
+    be_born(&v);
+    be_born(&w);
+    uint64_t won = swept();
+    redis_do(&r, "CONFIG SET maxmemory 1");
+    plx_store_close(w.store);
+    redis_do(&r, "EVAL %s 1 plx:{owners} %s",
+             "#!lua flags=allow-oom\nreturn redis.call('ZADD', KEYS[1], 1, ARGV[1])", w.name);
+    long long before = score_of("", v.name);
+    WAIT(&r, score_of("", v.name) > before + 2000);
+    assert_int_equal(swept(), won);
+    assert_int_equal(score_of("", w.name), 1);
+    redis_do(&r, "CONFIG SET maxmemory 0");
+    expect_nothing_left(w.name);
+    assert_int_equal(swept(), won + 1);
+    assert_int_equal(v.lost, 0);
+    die(&v);
+    expect_nothing_left(v.name);
+}
+
 /* What could not be written down while Redis was away is, when it is back. */
 static void test_notes_over_an_outage(void **state)
 {
@@ -567,6 +619,8 @@ int main(void)
         cmocka_unit_test(test_stood_still_then_killed),
         cmocka_unit_test(test_claims),
         cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_redis_stands_still),
         cmocka_unit_test(test_notes_over_an_outage),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -274,6 +274,59 @@ static void test_window_deleted(void **state)
     plx_roster_close(roster);
 }
 
+/* Redis' clock has gone back: what it left in the future is forgotten. */
+static void test_clock_gone_back(void **state)
+{
+    (void)state;
+    follow(&f, b, "clock");
+    assert_int_equal(track(a, "clock", "s1", "r1", "k", "{}"), 0);
+    redis_do(&r, "HSET plx:{t:clock}:pres:win due 9000000000000 free 9000000000000 win 900000");
+    assert_int_equal(track(a, "clock", "s2", "r2", "k", "{}"), 0);
+    WAIT(&r, read_state(a, "clock").count == 2);
+    redis_do(&r, "HSET plx:{t:clock}:pres:win due 9000000000000 free 9000000000000");
+    uint64_t start = fixture_ms();
+    assert_int_equal(track(a, "clock", "s3", "r3", "k", "{}"), 0);
+    WAIT(&r, read_state(a, "clock").count == 3);
+    assert_in_range(fixture_ms() - start, 0, 3000);
+    unfollow(&f);
+}
+
+static long long ttl(const char *suffix)
+{
+    return redis_do(&r, "TTL plx:{t:ttl}:%s", suffix);
+}
+
+/* Keys live as long as a roster is open, and not for ever. */
+static void test_ttls(void **state)
+{
+    (void)state;
+    rules.grace_ms = 400;
+    plx_roster *roster = plx_roster_open(a, S("ttl"), &rules);
+    assert_int_equal(track(a, "ttl", "s1", "r1", "k", "{}"), 0);
+    assert_int_equal(track(a, "ttl", "s2", "r2", "k", "{}"), 0);
+    WAIT(&r, read_state(b, "ttl").count == 2);
+    assert_int_equal(track(a, "ttl", "s3", "r3", "k", "{}"), 0);
+    assert_int_equal(untrack(a, "ttl", "s1", NULL, NULL, true), 0);
+    for (size_t i = 0; i < 7; i++)
+        assert_in_range(ttl(suffixes[i]), 3500, 3600);
+    assert_true(ttl("meta") > 3600 && ttl("log") > 3500);
+    WAIT(&r, read_state(b, "ttl").count == 2);
+    static const char *const lasting[] = {"pres", "pres:own", "pres:win", "meta"};
+    for (size_t i = 0; i < 4; i++)
+        redis_do(&r, "EXPIRE plx:{t:ttl}:%s 100", lasting[i]);
+    plx_roster_tick(roster); /* too early for it */
+    redis_idle(&r, 50);
+    assert_in_range(ttl("pres"), 1, 100);
+    plx_clock_fake(plx_now_ms() + 1000 * 1000, plx_wall_ms());
+    plx_roster_tick(roster);
+    plx_clock_real();
+    WAIT(&r, ttl("pres") > 3500);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(ttl(lasting[i]) > 3500);
+    plx_roster_close(roster);
+    rules.grace_ms = 0;
+}
+
 /* A roster's waiter that comes from another epoch gets the state of the present one. */
 static void test_waiter_of_another_epoch(void **state)
 {
@@ -342,6 +395,36 @@ static void test_redis_restarted(void **state)
     assert_int_equal(roster_picture(b, roster, "restart").count, 2);
     assert_int_equal(away[0].called + away[1].called, 2);
     plx_roster_close(roster);
+}
+
+/* Hundreds of sockets that went while Redis was away are gone soon after it is back. */
+static void test_many_untracks_over_an_outage(void **state)
+{
+    (void)state;
+    static answer x[400];
+    char name[16];
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        plx_track t = track_of(a, "outage", name, name, "k", "{}");
+        plx_presence_track(a, &rules, &t, NULL, NULL);
+    }
+    WAIT(&r, read_state(a, "outage").count == 400);
+    redis_do(&r, "SAVE");
+    redis_crash(&r);
+    WAIT(&r, !plx_store_up(a) && !plx_store_up(b));
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "n%u", i);
+        plx_untrack u = {.topic = S("outage"), .owner = plx_owner_name(a), .socket = S(name)};
+        plx_presence_untrack(a, &rules, &u, on_untracked, &x[i]);
+    }
+    WAIT(&r, x[399].called == 1);
+    redis_idle(&r, 300);
+    relaunch();
+    uint64_t start = fixture_ms();
+    WAIT(&r, read_state(a, "outage").count == 0);
+    assert_in_range(fixture_ms() - start, 0, 2000);
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(x[i].called, 1);
 }
 
 /* Redis refuses to write: what is to be removed is removed as soon as it does not. */
@@ -438,9 +521,12 @@ int main(void)
         cmocka_unit_test(test_log_deleted),
         cmocka_unit_test(test_entries_deleted),
         cmocka_unit_test(test_window_deleted),
+        cmocka_unit_test(test_clock_gone_back),
+        cmocka_unit_test(test_ttls),
         cmocka_unit_test(test_waiter_of_another_epoch),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_redis_out_of_memory),
+        cmocka_unit_test(test_many_untracks_over_an_outage),
         cmocka_unit_test(test_redis_restarted),
         cmocka_unit_test(test_redis_lost_everything),
     };

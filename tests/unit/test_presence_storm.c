@@ -228,6 +228,30 @@ static void test_window_after_load(void **state)
     assert_int_equal(window_of("adapt"), 50);
 }
 
+/* A change every few milliseconds, and the smallest window: still no more than 25 diffs in a
+ * second. */
+static void test_trickle(void **state)
+{
+    (void)state;
+    tally x = {0};
+    unsigned n = 0;
+    rules.window_ms = 1;
+    follow(&f, c, "trickle");
+    uint64_t start = fixture_ms();
+    while (fixture_ms() - start < 3000) {
+        start_track(n % 2 ? a : b, "trickle", n, "{}", &x);
+        n++;
+        redis_idle(&r, 7);
+    }
+    WAIT(&r, x.called == n && refs_in_redis("trickle").count == n);
+    assert_int_equal(x.failed, 0);
+    printf("trickle: %u tracks, %zu diffs, at most %u in a second\n", n, f.count,
+           most_in_a_second(&f));
+    assert_in_range(most_in_a_second(&f), slow ? 1 : 10, 25);
+    rules.window_ms = 50;
+    unfollow(&f);
+}
+
 /* Events are bounded in size, whatever there is to say; nothing is lost by it. */
 static void test_split(void **state)
 {
@@ -463,8 +487,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_turn), cmocka_unit_test(test_window_after_load),
-        cmocka_unit_test(test_storm),    cmocka_unit_test(test_split),
-        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_trickle),  cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_split),    cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
