@@ -10,7 +10,7 @@ comma   := ,
 VARIANT := $(if $(FUZZ),fuzz,$(if $(COV),coverage,$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)))
 B       := build/$(VARIANT)
 
-PKGS    := hiredis json-c libcrypto zlib libconfuse
+PKGS    := hiredis json-c libcrypto zlib libconfuse libcurl libjwt
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DPLX_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 HARDEN  := -fstack-protector-strong -fPIE -fno-plt

@@ -23,14 +23,15 @@ typedef struct plx_strings {
 enum plx_auth_type {
     PLX_AUTH_NONE,
     PLX_AUTH_PHOENIX_TOKEN,
-    PLX_AUTH_JWT,    /* parsed; not yet there: plx_config_load refuses it */
-    PLX_AUTH_TICKET, /* same */
-    PLX_AUTH_HOOK    /* same */
+    PLX_AUTH_JWT,
+    PLX_AUTH_TICKET,
+    PLX_AUTH_HOOK
 };
 
 typedef struct plx_auth_config {
     enum plx_auth_type type;
-    char *secret, *previous_secret; /* phoenix_token: the application's secret_key_base */
+    /* phoenix_token: the application's secret_key_base. hook: signs the questions. */
+    char *secret, *previous_secret;
     char *salt;
     /* How the application derives the signing key (Phoenix.Token's options of the same names). */
     char *key_digest;        /* "sha256" (default) | "sha384" | "sha512": PBKDF2's digest */
@@ -42,6 +43,17 @@ typedef struct plx_auth_config {
      * 0 (default): the token's own counts. */
     uint64_t max_age_s;
     bool required;
+    /* ticket, jwt. jwt: the shared secret, a PEM public key, or "file:PATH" of either. */
+    char *key, *previous_key;
+    plx_strings algorithms;  /* jwt: of HS256 HS384 HS512 RS256 ES256, at least one */
+    char *issuer, *audience; /* jwt: what `iss` and `aud` must be, or NULL */
+    /* hook: the question goes to url with these headers of the connecting request (lower case). */
+    char *url;
+    uint64_t timeout_ms;  /* default 3000, 10..60000 */
+    size_t max_in_flight; /* default 16, 1..1000; per worker */
+    plx_strings headers;  /* default { "cookie" } */
+    /* Both or none: the connect parameter must have the value of the cookie. */
+    char *csrf_param, *csrf_cookie;
 } plx_auth_config;
 
 enum plx_who { PLX_WHO_ANY, PLX_WHO_AUTHENTICATED, PLX_WHO_NONE };
@@ -49,7 +61,7 @@ enum plx_who { PLX_WHO_ANY, PLX_WHO_AUTHENTICATED, PLX_WHO_NONE };
 /* channel "PATTERN" { ... } */
 typedef struct plx_channel_config {
     char *pattern;        /* "room:*" or an exact topic */
-    char *backend;        /* "relay" | "echo" | "module" */
+    char *backend;        /* "relay" | "echo" | "module" | "http" */
     char *path;           /* module: the shared object (required there) */
     char *settings;       /* module: free text handed to it, or NULL */
     bool relay_to_others; /* relay_to = "others"; default "all" */
@@ -57,6 +69,18 @@ typedef struct plx_channel_config {
     enum plx_who join;    /* default any */
     enum plx_who push;    /* default any */
     char *only_topic;     /* template, or NULL */
+    /* Event names that clients may push; none given: all. http: those that the application is asked
+     * about, the others are relayed. */
+    plx_strings events;
+    size_t max_payload_bytes; /* of a push or join; 0 (default): what the transport lets through */
+    bool has_rate;            /* pushes of one socket to one topic: */
+    uint64_t rate_per_s;      /* so many a second (1..1000000) in the long run */
+    uint64_t rate_burst;      /* and so many at once; default 0: as many as per_s */
+    /* http */
+    char *url, *secret;   /* both required there */
+    uint64_t timeout_ms;  /* default 3000, 10..60000 */
+    size_t max_in_flight; /* default 16, 1..1000; per worker */
+    plx_strings hooks;    /* of "join" "push" "leave"; none given: join and push */
     bool has_presence;
     char *presence_key;        /* template */
     plx_strings presence_meta; /* NAME=TEMPLATE */
@@ -81,6 +105,8 @@ typedef struct plx_socket_config {
     size_t max_channels;          /* default 100 */
     plx_auth_config auth;         /* default none */
     char *id;                     /* template, or NULL */
+    char *module;                 /* a shared object that is asked about every connect, or NULL */
+    char *module_settings;        /* free text handed to it, or NULL */
     plx_channel_config *channels; /* in the order of the file */
     size_t channel_count;
     unsigned line;

@@ -64,65 +64,6 @@ static void check_origins(const plx_socket_config *s, const plx_config_notes *no
                             "alone, or origins without it)");
 }
 
-/* Examples get copied as they are. No error: trying them out must work. */
-static void check_placeholder(const char *what, const char *secret, unsigned line, plx_problems *p)
-{
-    if (secret && (strcasestr(secret, "replace-this") || strcasestr(secret, "change-this")))
-        plx_problem_warn(p, line,
-                         "%s still looks like an example, which everybody knows (expected random "
-                         "characters)",
-                         what);
-}
-
-static void check_auth(const plx_socket_config *s, const plx_config_notes *notes, plx_problems *p)
-{
-    const plx_auth_config *a = &s->auth;
-    unsigned line = plx_config_line(notes, a, s->line);
-    static const char *const names[] = {"none", "phoenix_token", "jwt", "ticket", "hook"};
-    if (a->type > PLX_AUTH_PHOENIX_TOKEN)
-        plx_problem_add(p, line,
-                        "auth type \"%s\" is not available yet (expected phoenix_token "
-                        "or none)",
-                        names[a->type]);
-    if (a->type == PLX_AUTH_NONE && a->required)
-        plx_problem_add(p, plx_config_line(notes, &a->required, line),
-                        "'required' without a type of auth (expected type = \"phoenix_token\", or "
-                        "required = false)");
-    if (a->type != PLX_AUTH_PHOENIX_TOKEN)
-        return;
-    if (!a->secret)
-        plx_problem_add(p, line,
-                        "auth has no good 'secret' (expected secret = the application's "
-                        "secret_key_base)");
-    check_placeholder("auth's 'secret'", a->secret, plx_config_line(notes, &a->secret, line), p);
-    check_placeholder("auth's 'previous_secret'", a->previous_secret,
-                      plx_config_line(notes, &a->previous_secret, line), p);
-    if (!a->salt)
-        plx_problem_add(p, line,
-                        "auth has no good 'salt' (expected salt = the one that the "
-                        "application signs with, such as \"user socket\")");
-}
-
-static void check_backend(const plx_channel_config *ch, const plx_config_notes *notes,
-                          plx_problems *p)
-{
-    bool module = strcmp(ch->backend, "module") == 0, relay = strcmp(ch->backend, "relay") == 0;
-    if (module && !ch->path)
-        plx_problem_add(p, ch->line,
-                        "a module without 'path' (expected path = \"/PATH/TO/IT.so\")");
-    if (!module && ch->path)
-        plx_problem_add(p, plx_config_line(notes, &ch->path, ch->line),
-                        "'path' with backend %s (expected it with backend = \"module\" only)",
-                        plx_problem_quote(plx_slice_of(ch->backend)));
-    if (!relay && (ch->relay_to_others || ch->reply))
-        plx_problem_warn(p, ch->line, "'relay_to' and 'reply' have no effect with backend %s",
-                         plx_problem_quote(plx_slice_of(ch->backend)));
-    if (!module && ch->settings)
-        plx_problem_warn(p, plx_config_line(notes, &ch->settings, ch->line),
-                         "'settings' has no effect with backend %s",
-                         plx_problem_quote(plx_slice_of(ch->backend)));
-}
-
 /* Length of "NAME=" at the front of a presence meta. */
 static size_t meta_name(const char *meta)
 {
@@ -177,13 +118,16 @@ static void check_socket(const plx_config *c, const plx_socket_config *s,
                         "longpoll enabled)",
                         plx_problem_quote(plx_slice_of(s->path)));
     check_origins(s, notes, p);
-    check_auth(s, notes, p);
+    plx_config_check_auth(s, notes, p);
+    if (s->module_settings && !s->module)
+        plx_problem_warn(p, plx_config_line(notes, &s->module_settings, s->line),
+                         "'settings' has no effect in a socket without 'module'");
     if (s->channel_count == 0)
         plx_problem_warn(p, s->line, "socket %s has no channel: nothing can be joined",
                          plx_problem_quote(plx_slice_of(s->path)));
     for (size_t i = 0; i < s->channel_count; i++) {
         const plx_channel_config *ch = &s->channels[i];
-        check_backend(ch, notes, p);
+        plx_config_check_backend(ch, notes, p);
         check_rules(s, ch, notes, p);
         if (ch->has_presence)
             check_presence(ch, notes, p);
@@ -222,9 +166,10 @@ static void check_secrets(const plx_config *c, const plx_config_notes *notes, pl
         plx_problem_add(p, 1,
                         "there is no 'secret' (expected secret = at least 32 random "
                         "characters, or secret_file = a file with them)");
-    check_placeholder("'secret'", c->secret, plx_config_line(notes, &c->secret, line), p);
-    check_placeholder("'previous_secret'", c->previous_secret,
-                      plx_config_line(notes, &c->previous_secret, previous), p);
+    plx_config_check_placeholder("'secret'", c->secret, plx_config_line(notes, &c->secret, line),
+                                 p);
+    plx_config_check_placeholder("'previous_secret'", c->previous_secret,
+                                 plx_config_line(notes, &c->previous_secret, previous), p);
 }
 
 void plx_config_check(const plx_config *c, const plx_config_notes *notes, plx_problems *p)

@@ -239,9 +239,6 @@ void plx_config_set_field(const plx_config_field *f, void *base, const plx_confi
         if ((index = find_name(f, values[0], p)) >= 0)
             put_number(f, base, (uint64_t)index);
         break;
-    case PLX_CONFIG_LATER:
-        plx_problem_warn(p, values[0].line, "'%s' has no effect in this version", f->name);
-        break;
     default:
         set_number(f, base, values[0], p);
     }

@@ -49,7 +49,7 @@ const char *plx_judge_token_secret(plx_slice v)
 {
     return v.len >= 20 && v.len <= 4096
                ? NULL
-               : "the application's secret_key_base, at least 20 characters";
+               : "a secret shared with the application, at least 20 characters";
 }
 
 const char *plx_judge_proxy(plx_slice v)
@@ -172,6 +172,14 @@ const char *plx_judge_name(plx_slice v)
                : "a name of 1 to 64 visible characters";
 }
 
+/* A PEM public key has line breaks, and a few hundred bytes. */
+const char *plx_judge_key(plx_slice v)
+{
+    return v.len >= 16 && v.len <= 16384
+               ? NULL
+               : "a key of at least 16 characters (32 random ones are good), or file:PATH";
+}
+
 const char *plx_judge_given(plx_slice v)
 {
     return v.len > 0 && v.len <= 4096 ? NULL : "some text";
@@ -201,10 +209,45 @@ const char *plx_judge_origin(plx_slice v)
 
 const char *plx_judge_backend(plx_slice v)
 {
-    if (plx_slice_is(v, "relay") || plx_slice_is(v, "echo") || plx_slice_is(v, "module"))
-        return NULL;
-    return plx_slice_is(v, "http") ? "relay, echo or module; http is not available yet"
-                                   : "relay, echo or module";
+    bool known = plx_slice_is(v, "relay") || plx_slice_is(v, "echo") || plx_slice_is(v, "module") ||
+                 plx_slice_is(v, "http");
+    return known ? NULL : "relay, echo, module or http";
+}
+
+/* libcurl is given nothing else. */
+const char *plx_judge_http_url(plx_slice v)
+{
+    const char *expected = "http://HOST[:PORT][/PATH] or https://..., without a # part";
+    plx_url u;
+    if (v.len > 2048 || !visible(v, "#\"<>\\^`{|}") || plx_url_split(v, &u) != 0)
+        return expected;
+    if (!plx_slice_ieq(u.scheme, plx_slice_of("http")) &&
+        !plx_slice_ieq(u.scheme, plx_slice_of("https")))
+        return expected;
+    return u.has_userinfo ? "a URL without a user: the questions are signed with 'secret'" : NULL;
+}
+
+const char *plx_judge_hook(plx_slice v)
+{
+    bool known = plx_slice_is(v, "join") || plx_slice_is(v, "push") || plx_slice_is(v, "leave");
+    return known ? NULL : "join, push or leave";
+}
+
+/* RFC 9110 5.1; cookies have names of the same kind (RFC 6265 4.1.1). */
+const char *plx_judge_header(plx_slice v)
+{
+    return v.len > 0 && v.len <= 64 && visible(v, "\"(),/:;<=>?@[\\]{}")
+               ? NULL
+               : "a name of 1 to 64 letters, digits and the like, such as cookie";
+}
+
+const char *plx_judge_jwt_algorithm(plx_slice v)
+{
+    static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "ES256"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (plx_slice_is(v, known[i]))
+            return NULL;
+    return "HS256, HS384, HS512, RS256 or ES256";
 }
 
 const char *plx_judge_api_key(plx_slice v)

@@ -5,6 +5,7 @@
  *   config_read.c     libConfuse and the tables: text -> plx_config
  *   config_judge.c    is this one value possible?
  *   config_check.c    do the values go together?
+ *   config_check_app.c  the same for what asks an application: auth and backends
  *   config_problems.c what was wrong
  *   config.c          plx_config_load, which runs them in this order
  */
@@ -68,8 +69,7 @@ enum plx_config_kind {
     PLX_CONFIG_SIZE,    /* size_t */
     PLX_CONFIG_UINT,    /* unsigned */
     PLX_CONFIG_CHOICE,  /* an enum, by the index in `names` */
-    PLX_CONFIG_FLAG,    /* bool: whether it is names[1] rather than names[0] */
-    PLX_CONFIG_LATER    /* known, but without effect in this version: a string or a list */
+    PLX_CONFIG_FLAG     /* bool: whether it is names[1] rather than names[0] */
 };
 
 typedef struct plx_config_field {
@@ -114,7 +114,7 @@ typedef struct plx_config_value {
 
 /* Sets every field of a section and of its subsections to its default. base: the struct, zeroed. */
 void plx_config_set_defaults(const plx_config_section *s, void *base);
-/* Sets a field to what the file has for it: one value, or any number for STRINGS and LATER. What is
+/* Sets a field to what the file has for it: one value, or any number for STRINGS. What is
  * not possible is noted and leaves the default. */
 void plx_config_set_field(const plx_config_field *f, void *base, const plx_config_value *values,
                           size_t count, plx_problems *p);
@@ -158,10 +158,23 @@ const char *plx_judge_backend(plx_slice v);
 const char *plx_judge_module_path(plx_slice v);
 const char *plx_judge_name(plx_slice v);
 const char *plx_judge_given(plx_slice v);
+const char *plx_judge_key(plx_slice v);
+const char *plx_judge_http_url(plx_slice v);
+const char *plx_judge_hook(plx_slice v);
+const char *plx_judge_header(plx_slice v);
+const char *plx_judge_jwt_algorithm(plx_slice v);
 const char *plx_judge_api_path(plx_slice v);
 const char *plx_judge_api_key(plx_slice v);
 
 /* What no value shows by itself. */
 void plx_config_check(const plx_config *c, const plx_config_notes *notes, plx_problems *p);
+/* Its parts in config_check_app.c. */
+void plx_config_check_auth(const plx_socket_config *s, const plx_config_notes *notes,
+                           plx_problems *p);
+void plx_config_check_backend(const plx_channel_config *ch, const plx_config_notes *notes,
+                              plx_problems *p);
+/* A warning when a secret was copied out of an example. No error: trying them out must work. */
+void plx_config_check_placeholder(const char *what, const char *secret, unsigned line,
+                                  plx_problems *p);
 
 #endif

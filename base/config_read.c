@@ -133,7 +133,7 @@ static cfg_opt_t *make_options(const plx_config_section *s)
         subs++;
     cfg_opt_t *options = plx_alloc_zero(fields + subs + 2, sizeof *options);
     for (const plx_config_field *f = s->fields; f->name; f++) {
-        bool list = f->kind == PLX_CONFIG_STRINGS || f->kind == PLX_CONFIG_LATER;
+        bool list = f->kind == PLX_CONFIG_STRINGS;
         options[n++] = (cfg_opt_t){.name = f->name,
                                    .type = CFGT_STR,
                                    .flags = CFGF_NODEFAULT | (list ? CFGF_LIST : 0),
@@ -177,7 +177,7 @@ static void take_field(reader *r, const plx_config_field *f, cfg_opt_t *opt, voi
         values[i].line = (unsigned)strtoul(cfg_opt_getnstr(opt, (unsigned)i), &rest, 10);
         values[i].text = plx_slice_of(rest + 1);
     }
-    if (count > 0 && f->kind != PLX_CONFIG_LATER)
+    if (count > 0)
         note(r, (char *)base + f->offset, values[0].line);
     plx_config_set_field(f, base, values, count, r->problems);
     free(values);

@@ -35,10 +35,6 @@
         .name = key, .kind = PLX_CONFIG_##type, .offset = at(member), .names = words,              \
         .number = standard                                                                         \
     }
-#define LATER(key)                                                                                 \
-    {                                                                                              \
-        .name = key, .kind = PLX_CONFIG_LATER                                                      \
-    }
 #define END                                                                                        \
     {                                                                                              \
         .name = NULL                                                                               \
@@ -96,6 +92,19 @@ static const plx_config_section latest_section = {
     .present = at(has_latest),
 };
 
+static const plx_config_field rate_fields[] = {
+    NUMBER("per_s", U64, rate_per_s, 10, 1, 1000000),
+    NUMBER("burst", U64, rate_burst, 0, 0, 1000000),
+    END,
+};
+static const plx_config_section rate_section = {
+    .name = "rate",
+    .fields = rate_fields,
+    .subs = no_subs,
+    .place = at(has_rate),
+    .present = at(has_rate),
+};
+
 static const plx_config_field channel_fields[] = {
     STRING("backend", backend, "relay", plx_judge_backend),
     STRING("path", path, NULL, plx_judge_module_path),
@@ -105,17 +114,17 @@ static const plx_config_field channel_fields[] = {
     CHOICE("join", CHOICE, join, who, PLX_WHO_ANY),
     CHOICE("push", CHOICE, push, who, PLX_WHO_ANY),
     STRING("only_topic", only_topic, NULL, plx_judge_template),
-    /* backend = "http" */
-    LATER("url"),
-    LATER("secret"),
-    LATER("timeout_ms"),
-    LATER("max_in_flight"),
-    LATER("hooks"),
-    LATER("events"),
+    STRINGS("events", events, NULL, plx_judge_given),
+    NUMBER("max_payload_bytes", SIZE, max_payload_bytes, 0, 0, GIB),
+    STRING("url", url, NULL, plx_judge_http_url),
+    SECRET("secret", secret, plx_judge_token_secret),
+    NUMBER("timeout_ms", U64, timeout_ms, 3000, 10, 60000),
+    NUMBER("max_in_flight", SIZE, max_in_flight, 16, 1, 1000),
+    STRINGS("hooks", hooks, NULL, plx_judge_hook),
     END,
 };
 static const plx_config_section *const channel_subs[] = {&presence_section, &history_section,
-                                                         &latest_section, NULL};
+                                                         &latest_section, &rate_section, NULL};
 static const plx_config_section channel_section = {
     .name = "channel",
     .fields = channel_fields,
@@ -179,15 +188,25 @@ static const plx_config_field auth_fields[] = {
     STRING("claim", auth.claim, "user_id", plx_judge_name),
     NUMBER("max_age_s", U64, auth.max_age_s, 0, 0, 100 * YEAR_S),
     BOOLEAN("required", auth.required, false),
-    /* jwt, ticket, hook */
-    LATER("algorithms"),
-    LATER("key"),
-    LATER("previous_key"),
-    LATER("issuer"),
-    LATER("audience"),
-    LATER("url"),
-    LATER("timeout_ms"),
-    LATER("headers"),
+    {.name = "key",
+     .kind = PLX_CONFIG_TEXT,
+     .offset = at(auth.key),
+     .judge = plx_judge_key,
+     .secret = true},
+    {.name = "previous_key",
+     .kind = PLX_CONFIG_TEXT,
+     .offset = at(auth.previous_key),
+     .judge = plx_judge_key,
+     .secret = true},
+    STRINGS("algorithms", auth.algorithms, NULL, plx_judge_jwt_algorithm),
+    STRING("issuer", auth.issuer, NULL, plx_judge_given),
+    STRING("audience", auth.audience, NULL, plx_judge_given),
+    STRING("url", auth.url, NULL, plx_judge_http_url),
+    NUMBER("timeout_ms", U64, auth.timeout_ms, 3000, 10, 60000),
+    NUMBER("max_in_flight", SIZE, auth.max_in_flight, 16, 1, 1000),
+    STRINGS("headers", auth.headers, "cookie", plx_judge_header),
+    STRING("csrf_param", auth.csrf_param, NULL, plx_judge_name),
+    STRING("csrf_cookie", auth.csrf_cookie, NULL, plx_judge_header),
     END,
 };
 static const plx_config_section auth_section = {
@@ -202,6 +221,8 @@ static const plx_config_field socket_fields[] = {
     STRINGS("check_origin", check_origin, "same", plx_judge_origin),
     NUMBER("max_channels", SIZE, max_channels, 100, 1, 100000),
     STRING("id", id, NULL, plx_judge_template),
+    STRING("module", module, NULL, plx_judge_module_path),
+    {.name = "settings", .kind = PLX_CONFIG_TEXT, .offset = at(module_settings)},
     END,
 };
 static const plx_config_section *const socket_subs[] = {&websocket_section, &longpoll_section,

@@ -1,6 +1,8 @@
 /* base/config: at every kind of mistake the line and what was expected. */
 #include "config_harness.h"
 
+#define KEY "0123456789abcdefghijklmnop"
+
 typedef struct bad_case {
     const char *text;
     unsigned line;
@@ -109,12 +111,26 @@ static const bad_case bad_cases[] = {
     /* Authentication. */
     {IN_SOCKET("auth { type = magic }"), 3, "\"magic\"",
      "none, phoenix_token, jwt, ticket or hook"},
-    {IN_SOCKET("\nauth { type = jwt key = x algorithms = { HS256 } }"), 4,
-     "\"jwt\" is not available yet", "phoenix_token or none"},
-    {IN_SOCKET("auth { type = ticket key = x }"), 3, "\"ticket\" is not available yet",
-     "phoenix_token or none"},
-    {IN_SOCKET("auth { type = hook url = x headers = { cookie } }"), 3,
-     "\"hook\" is not available yet", "phoenix_token or none"},
+    {IN_SOCKET("\nauth { type = jwt algorithms = { HS256 } }"), 4, "no good 'key'", "PEM"},
+    {IN_SOCKET("auth { type = jwt key = " KEY " }"), 3, "no good 'algorithms'", "HS256"},
+    {IN_SOCKET("auth { type = jwt key = " KEY "\nalgorithms = { none } }"), 4, "\"none\"", "ES256"},
+    {IN_SOCKET("auth { type = jwt key = " KEY "\nalgorithms = { HS256, RS256 } }"), 4,
+     "mixes shared secrets", "one kind"},
+    {IN_SOCKET("auth { type = jwt algorithms = { HS256 }\nkey = short }"), 4, "value of 'key'",
+     "at least 16"},
+    {IN_SOCKET("auth { type = ticket }"), 3, "no good 'key'", "signed"},
+    {IN_SOCKET("auth { type = hook secret = " KEY " }"), 3, "no good 'url'", "http://"},
+    {IN_SOCKET("auth { type = hook url = \"http://a/b\" }"), 3, "no good 'secret'", "signed"},
+    {IN_SOCKET("auth { type = hook secret = " KEY "\nurl = \"ftp://a/b\" }"), 4, "\"ftp://a/b\"",
+     "https://"},
+    {IN_SOCKET("auth { type = hook secret = " KEY "\nurl = \"http://u:p@a/b\" }"), 4,
+     "\"http://u:p@a/b\"", "without a user"},
+    {IN_SOCKET("auth { type = hook secret = " KEY " url = \"http://a/b\"\nheaders = { \"a b\" } }"),
+     4, "\"a b\"", "cookie"},
+    {IN_SOCKET("auth { type = hook secret = " KEY
+               " url = \"http://a/b\" }\ncheck_origin = { any }"),
+     4, "\"any\" although cookies", "same"},
+    {IN_AUTH("csrf_param = x"), 4, "belong together", "both"},
     {IN_SOCKET("auth { type = phoenix_token salt = x }"), 3, "no good 'secret'", "secret_key_base"},
     {IN_SOCKET("auth { type = phoenix_token secret = \"01234567890123456789\" }"), 3,
      "no good 'salt'", "user socket"},
@@ -130,8 +146,12 @@ static const bad_case bad_cases[] = {
     /* Channels. */
     {SECRET "socket \"/s\" { channel \"a*b\" { } }\n", 2, "\"a*b\"", "one * at the end"},
     {SECRET "socket \"/s\" { channel \"\" { } }\n", 2, "\"\"", "a topic"},
-    {IN_CHANNEL("backend = magic"), 4, "\"magic\"", "relay, echo or module"},
-    {IN_CHANNEL("backend = http url = \"http://x\""), 4, "\"http\"", "not available yet"},
+    {IN_CHANNEL("backend = magic"), 4, "\"magic\"", "relay, echo, module or http"},
+    {IN_CHANNEL("backend = http secret = " KEY), 3, "good 'url'", "http://"},
+    {IN_CHANNEL("backend = http url = \"http://x\""), 3, "good 'secret'", "signed"},
+    {IN_CHANNEL("hooks = { join, part }"), 4, "\"part\"", "join, push or leave"},
+    {IN_CHANNEL("events = { \"\" }"), 4, "'events'", "some text"},
+    {IN_CHANNEL("rate { per_s = 0 }"), 4, "'per_s'", "from 1"},
     {IN_CHANNEL("backend = module"), 3, "module without 'path'", "path ="},
     {IN_CHANNEL("backend = module path = \"m.so\""), 4, "\"m.so\"", "with a slash"},
     {IN_CHANNEL("\npath = \"/m.so\""), 5, "'path' with backend", "module"},
