@@ -207,7 +207,7 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/pollux
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 INCLUDE := $(DESTDIR)$(PREFIX)/include/pollux
 PAGE    := $(addprefix conf/demo/,index.html style.css dark.css boot.js chat.js connection.js view.js)
-PUBLIC  := channel/backend.h base/slice.h
+PUBLIC  := channel/backend.h base/error.h base/slice.h
 
 install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE)/channel $(INCLUDE)/base
