@@ -47,6 +47,10 @@
 #include "base/slice.h"
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define PLX_BACKEND_ABI 2
 
 /* A payload: JSON text (already validated when it comes from a client), or the data of a V2 binary
@@ -57,7 +61,11 @@ typedef struct plx_payload {
     plx_slice bytes;
 } plx_payload;
 
+#ifdef __cplusplus
+#define PLX_JSON_PAYLOAD(text) (plx_payload{PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
+#else
 #define PLX_JSON_PAYLOAD(text) ((plx_payload){PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
+#endif
 
 typedef struct plx_channel plx_channel;   /* one socket's membership of one topic */
 typedef struct plx_call plx_call;         /* one join, push or message that waits for its answer */
@@ -271,5 +279,9 @@ int plx_admission_id(plx_admission *a, plx_slice id);
 
 /* What a socket module exports; as pollux_backend. One shared object may export both. */
 const plx_socket_module *pollux_socket(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
