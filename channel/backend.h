@@ -21,8 +21,13 @@
 #ifndef PLX_CHANNEL_BACKEND_H
 #define PLX_CHANNEL_BACKEND_H
 
+#include "base/error.h"
 #include "base/slice.h"
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define PLX_BACKEND_ABI 1
 
@@ -34,7 +39,11 @@ typedef struct plx_payload {
     plx_slice bytes;
 } plx_payload;
 
+#ifdef __cplusplus
+#define PLX_JSON_PAYLOAD(text) (plx_payload{PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
+#else
 #define PLX_JSON_PAYLOAD(text) ((plx_payload){PLX_PAYLOAD_JSON, {(text), sizeof(text) - 1}})
+#endif
 
 typedef struct plx_channel plx_channel; /* one socket's membership of one topic */
 typedef struct plx_call plx_call;       /* one join or push that waits for its answer */
@@ -125,5 +134,9 @@ plx_slice plx_call_message_id(const plx_call *call);
 /* What a module exports; called once, when the module is loaded. What it returns stays valid for as
  * long as the module is loaded; NULL refuses to start. */
 const plx_backend *pollux_backend(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
