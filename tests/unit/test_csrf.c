@@ -79,9 +79,9 @@ static void test_cut_off_anywhere(void **state)
         char *copy = malloc(len + (len == 0));
         memcpy(copy, whole, len);
         bool complete = len >= 15;
-        assert_int_equal(plx_csrf_ok(plx_slice_make(copy, len), plx_slice_of("csrf"),
-                                     plx_slice_of("abc")),
-                         complete);
+        assert_int_equal(
+            plx_csrf_ok(plx_slice_make(copy, len), plx_slice_of("csrf"), plx_slice_of("abc")),
+            complete);
         free(copy);
     }
 }
