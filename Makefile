@@ -212,16 +212,24 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/pollux
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 INCLUDE := $(DESTDIR)$(PREFIX)/include/pollux
 PAGE    := $(addprefix conf/demo/,index.html style.css dark.css boot.js chat.js connection.js view.js)
-PUBLIC  := channel/backend.h base/slice.h
+# The headers for channel modules, installed side by side: their includes are made to say so.
+PUBLIC  := channel/backend.h base/slice.h base/error.h
+FLATTEN := sed 's|^\#include "[a-z/]*/\([a-z_]*\.h\)"|\#include "\1"|'
+ABI     := $(shell sed -n 's/^\#define PLX_BACKEND_ABI //p' channel/backend.h)
+PCDIR   := $(DESTDIR)$(PREFIX)/lib/pkgconfig
+MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 
 install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if given
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE)/channel $(INCLUDE)/base
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/demo.conf $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
 	@[ -e conf/demo/node_modules/phoenix ] || \
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
-	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
+	for f in $(PUBLIC); do \
+	  $(FLATTEN) $$f > $(INCLUDE)/$${f##*/} && chmod 644 $(INCLUDE)/$${f##*/} || exit 1; done
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@ABI@|$(ABI)|' conf/pollux-module.pc.in > $(PCDIR)/pollux-module.pc
+	chmod 644 $(PCDIR)/pollux-module.pc
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
 	install -m 644 conf/nginx/pollux-upstream.conf $(DOC)/nginx-upstream.conf
@@ -230,8 +238,9 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \
-	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service)))
+	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service))) $(PCDIR)/pollux-module.pc
 	rm -rf $(SHARE) $(DOC) $(INCLUDE)
+	-rmdir $(MODDIR) 2>/dev/null # what others have put there stays
 
 clean: ## remove everything that was built
 	rm -rf build
