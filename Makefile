@@ -50,7 +50,7 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
+.PHONY: all help run example test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
 .PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
 # Kept, although only a pattern rule asks for them.
 .SECONDARY: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c))
@@ -145,6 +145,11 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 	@conf/install-deps.sh run >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
+
+example: ## try an example in another language (NAME=php perl python; SERVER=nginx PORT=8000 to choose)
+	@conf/install-deps.sh examples >&2
+	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
+	@exec conf/examples/run.sh "$(NAME)" $(if $(SERVER),--server $(SERVER)) $(if $(PORT),--port $(PORT))
 
 deps: ## install the Debian packages that building, running and testing need
 	@conf/install-deps.sh test
