@@ -14,17 +14,17 @@ static enum plx_digest digest_of(const char *name)
 
 /* With the current secret, then with the previous one. An expired token is known to be ours. */
 static int verify_phoenix(const plx_auth_config *auth, plx_slice token, uint64_t wall_ms,
-                          plx_buf *data)
+                          plx_buf *data, uint64_t *expires_ms)
 {
     plx_phoenix_key key = {.secret = plx_slice_of(auth->secret),
                            .salt = plx_slice_of(auth->salt),
                            .digest = digest_of(auth->key_digest),
                            .iterations = auth->key_iterations,
                            .length = auth->key_length};
-    int err = plx_phoenix_token_verify(&key, token, auth->max_age_s, wall_ms, data);
+    int err = plx_phoenix_token_verify(&key, token, auth->max_age_s, wall_ms, data, expires_ms);
     if (err == PLX_E_INVALID && auth->previous_secret) {
         key.secret = plx_slice_of(auth->previous_secret);
-        err = plx_phoenix_token_verify(&key, token, auth->max_age_s, wall_ms, data);
+        err = plx_phoenix_token_verify(&key, token, auth->max_age_s, wall_ms, data, expires_ms);
     }
     return err;
 }
@@ -73,7 +73,7 @@ static int check_token(const plx_auth_config *auth, plx_slice token, uint64_t wa
     plx_buf data;
     /* A term's JSON is at most six times as long as the term ("\u0001"). */
     plx_buf_init(&data, 6 * PLX_PHOENIX_TOKEN_MAX);
-    int err = verify_phoenix(auth, token, wall_ms, &data);
+    int err = verify_phoenix(auth, token, wall_ms, &data, &result->expires_ms);
     if (err) {
         result->reason = reason_of(err);
         err = PLX_E_DENIED;

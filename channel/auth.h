@@ -9,6 +9,9 @@
 typedef struct plx_auth_result {
     bool authenticated; /* a token was given and is right (its claims may still be {}) */
     const char *reason; /* PLX_E_DENIED: why, for the log; static, holds nothing of the token */
+    /* The first millisecond of the wall clock at which the token would be refused as expired; 0:
+     * never, or no token. */
+    uint64_t expires_ms;
 } plx_auth_result;
 
 /* Judges a connect request. params: the connect parameters, an object (NULL: none).

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 #define LEGACY_MAX_AGE_S 86400
+/* Times from here on (the year 287396) count as never. */
+#define EXACT_MAX ((uint64_t)1 << 53)
 
 /* Derived keys, by the hash of all that they were derived from. A server has one or two per socket
  * section; when there are ever more, the oldest makes room. */
@@ -117,8 +119,10 @@ static int read_age(plx_etf *e, double *age_ms, bool *forever)
     return 0;
 }
 
-static int judge_age(int64_t signed_ms, double age_ms, bool forever, uint64_t wall_ms)
+static int judge_age(int64_t signed_ms, double age_ms, bool forever, uint64_t wall_ms,
+                     uint64_t *expires_ms)
 {
+    *expires_ms = 0;
     if (forever)
         return 0;
     if (age_ms <= 0)
@@ -126,11 +130,17 @@ static int judge_age(int64_t signed_ms, double age_ms, bool forever, uint64_t wa
     if (signed_ms > (int64_t)wall_ms)
         return PLX_E_INVALID;
     /* In doubles, because a token may say any age; a millisecond is exact up to 2^53. */
-    return (double)signed_ms + age_ms < (double)wall_ms ? PLX_E_GONE : 0;
+    double last_ms = (double)signed_ms + age_ms;
+    if (last_ms < (double)wall_ms)
+        return PLX_E_GONE;
+    if (last_ms < (double)EXACT_MAX)
+        *expires_ms = (uint64_t)last_ms + 1;
+    return 0;
 }
 
 /* {data, signed_at_ms, max_age_s} or, of old, {data, signed_at_ms}. */
-static int read_payload(plx_slice payload, uint64_t max_age_s, uint64_t wall_ms, plx_buf *json)
+static int read_payload(plx_slice payload, uint64_t max_age_s, uint64_t wall_ms, plx_buf *json,
+                        uint64_t *expires_ms)
 {
     plx_etf e;
     uint32_t arity;
@@ -150,22 +160,25 @@ static int read_payload(plx_slice payload, uint64_t max_age_s, uint64_t wall_ms,
         age_ms = (double)max_age_s * 1000;
         forever = false;
     }
-    return judge_age(signed_ms, age_ms, forever, wall_ms);
+    return judge_age(signed_ms, age_ms, forever, wall_ms, expires_ms);
 }
 
 int plx_phoenix_token_verify(const plx_phoenix_key *key, plx_slice token, uint64_t max_age_s,
-                             uint64_t wall_ms, plx_buf *data_json)
+                             uint64_t wall_ms, plx_buf *data_json, uint64_t *expires_ms)
 {
     plx_buf payload;
     size_t before = data_json->len;
+    uint64_t expires = 0;
     if (token.len > PLX_PHOENIX_TOKEN_MAX)
         return PLX_E_TOOBIG;
     plx_buf_init(&payload, PLX_PHOENIX_TOKEN_MAX);
     int err = open_token(key, token, &payload);
     if (err == 0)
-        err = read_payload(plx_buf_slice(&payload), max_age_s, wall_ms, data_json);
+        err = read_payload(plx_buf_slice(&payload), max_age_s, wall_ms, data_json, &expires);
     if (err)
         data_json->len = before;
+    else if (expires_ms)
+        *expires_ms = expires;
     plx_buf_fini(&payload);
     return err;
 }

@@ -33,9 +33,10 @@ typedef struct plx_phoenix_key {
  * tolerance. On success its data is appended to data_json. PLX_E_INVALID: malformed, signed by
  * somebody else, signed in the future, or data that JSON can't say (channel/etf). PLX_E_GONE:
  * genuine, but expired. PLX_E_TOOBIG: longer than PLX_PHOENIX_TOKEN_MAX, or data_json is full.
- * After an error data_json is as it was. */
+ * After an error data_json is as it was. *expires_ms (may be NULL): the first millisecond of the
+ * wall clock at which the token is expired; 0: never. */
 int plx_phoenix_token_verify(const plx_phoenix_key *key, plx_slice token, uint64_t max_age_s,
-                             uint64_t wall_ms, plx_buf *data_json);
+                             uint64_t wall_ms, plx_buf *data_json, uint64_t *expires_ms);
 
 /* Appends a token for data_json, as Plug.Crypto.sign/4 makes it but for the digest of the signature
  * (there always SHA-256). max_age_s 0: infinity. PLX_E_INVALID: data_json is no JSON, or holds what

@@ -76,12 +76,12 @@ static void check_token(plx_slice payload)
     plx_hmac(PLX_SHA256, plx_slice_make(derived, 32), plx_buf_slice(&token), mac);
     plx_buf_byte(&token, '.');
     plx_base64_encode(&token, plx_slice_make(mac, 32), PLX_B64_URL | PLX_B64_NOPAD);
-    int err = plx_phoenix_token_verify(&key, plx_buf_slice(&token), 0, 1700000000000, &out);
+    int err = plx_phoenix_token_verify(&key, plx_buf_slice(&token), 0, 1700000000000, &out, NULL);
     must(err == 0 || err == PLX_E_INVALID || err == PLX_E_GONE || err == PLX_E_TOOBIG);
     must(err == 0 ? plx_json_check(plx_buf_slice(&out), NULL) == 0 : out.len == 0);
     /* The input as a token by itself. */
     plx_buf_clear(&out);
-    plx_phoenix_token_verify(&key, payload, 0, 1700000000000, &out);
+    plx_phoenix_token_verify(&key, payload, 0, 1700000000000, &out, NULL);
     plx_buf_fini(&token);
     plx_buf_fini(&out);
 }

@@ -215,6 +215,29 @@ static void test_options(void **state)
     plx_buf_fini(&out);
 }
 
+static uint64_t expiry_of(const plx_auth_config *a, const char *params)
+{
+    plx_buf out;
+    plx_auth_result r = {.expires_ms = 1};
+    plx_buf_init(&out, 0);
+    assert_int_equal(check(a, params, plx_slice_of(""), NOW_MS, &out, &r), 0);
+    plx_buf_fini(&out);
+    return r.expires_ms;
+}
+
+/* A minute as signed, an hour as configured, no token. */
+static void test_expiry(void **state)
+{
+    (void)state;
+    plx_auth_config a = config();
+    assert_int_equal(expiry_of(&a, params_with(current("1"))), NOW_MS + 60001);
+    a.max_age_s = 3600;
+    assert_int_equal(expiry_of(&a, params_with(current("1"))), NOW_MS + 3600001);
+    assert_int_equal(expiry_of(&a, "{}"), 0);
+    a.max_age_s = 1ull << 44; /* beyond what a millisecond is exact for */
+    assert_int_equal(expiry_of(&a, params_with(current("1"))), 0);
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -273,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_other_param),
         cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_longest_claims),
     };

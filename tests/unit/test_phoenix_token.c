@@ -37,9 +37,20 @@ static int verify_with(const plx_phoenix_key *key, plx_slice token, uint64_t max
 {
     plx_buf_clear(out);
     plx_buf_str(out, "<");
-    int err = plx_phoenix_token_verify(key, token, max_age_s, now, out);
-    if (err)
+    uint64_t expires = 1;
+    int err = plx_phoenix_token_verify(key, token, max_age_s, now, out, &expires);
+    if (err) {
         assert_int_equal(out->len, 1);
+        assert_int_equal(expires, 1); /* untouched */
+    } else if (expires > 0) {
+        size_t len = out->len;
+        assert_true(expires > now);
+        assert_int_equal(plx_phoenix_token_verify(key, token, max_age_s, expires - 1, out, NULL),
+                         0);
+        out->len = len;
+        assert_int_equal(plx_phoenix_token_verify(key, token, max_age_s, expires, out, NULL),
+                         PLX_E_GONE);
+    }
     return err;
 }
 
