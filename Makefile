@@ -50,7 +50,7 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
+.PHONY: all help run example test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
 .PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
 # Kept, although only a pattern rule asks for them.
 .SECONDARY: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c))
@@ -111,7 +111,7 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_topic_position plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
 $(B)/unit/test_lp_poll $(B)/unit/test_lp_work $(B)/unit/test_lp_presence: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
@@ -145,6 +145,11 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 	@conf/install-deps.sh run >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
+
+example: ## try an example in another language (NAME=php perl python; SERVER=nginx PORT=8000 to choose)
+	@conf/install-deps.sh examples >&2
+	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
+	@exec conf/examples/run.sh "$(NAME)" $(if $(SERVER),--server $(SERVER)) $(if $(PORT),--port $(PORT))
 
 deps: ## install the Debian packages that building, running and testing need
 	@conf/install-deps.sh test
@@ -207,16 +212,24 @@ DOC     := $(DESTDIR)$(PREFIX)/share/doc/pollux
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 INCLUDE := $(DESTDIR)$(PREFIX)/include/pollux
 PAGE    := $(addprefix conf/demo/,index.html style.css dark.css boot.js chat.js connection.js view.js)
-PUBLIC  := channel/backend.h base/slice.h
+# The headers for channel modules, installed side by side: their includes are made to say so.
+PUBLIC  := channel/backend.h base/slice.h base/error.h
+FLATTEN := sed 's|^\#include "[a-z/]*/\([a-z_]*\.h\)"|\#include "\1"|'
+ABI     := $(shell sed -n 's/^\#define PLX_BACKEND_ABI //p' channel/backend.h)
+PCDIR   := $(DESTDIR)$(PREFIX)/lib/pkgconfig
+MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 
 install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if given
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE)/channel $(INCLUDE)/base
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/demo.conf $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
 	@[ -e conf/demo/node_modules/phoenix ] || \
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
-	for f in $(PUBLIC); do install -m 644 $$f $(INCLUDE)/$$f || exit 1; done
+	for f in $(PUBLIC); do \
+	  $(FLATTEN) $$f > $(INCLUDE)/$${f##*/} && chmod 644 $(INCLUDE)/$${f##*/} || exit 1; done
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@ABI@|$(ABI)|' conf/pollux-module.pc.in > $(PCDIR)/pollux-module.pc
+	chmod 644 $(PCDIR)/pollux-module.pc
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
 	install -m 644 conf/nginx/pollux-upstream.conf $(DOC)/nginx-upstream.conf
@@ -225,8 +238,9 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \
-	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service)))
+	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service))) $(PCDIR)/pollux-module.pc
 	rm -rf $(SHARE) $(DOC) $(INCLUDE)
+	-rmdir $(MODDIR) 2>/dev/null # what others have put there stays
 
 clean: ## remove everything that was built
 	rm -rf build

@@ -8,6 +8,10 @@
 #ifndef PLX_BASE_ERROR_H
 #define PLX_BASE_ERROR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum plx_error {
     PLX_OK = 0,
     /* A peer's mistake. */
@@ -23,10 +27,14 @@ enum plx_error {
     PLX_E_SYSTEM = -12,  /* a system call failed; errno was logged */
     PLX_E_STORE = -13,   /* Redis answered with an error; it was logged */
     /* Recovery. */
-    PLX_E_LOST = -20, /* the log no longer holds what was asked for, or another epoch */
+    PLX_E_LOST = -20 /* the log no longer holds what was asked for, or another epoch */
 };
 
 /* A short English phrase for a PLX_E* value ("unknown error" for any other). Static storage. */
 const char *plx_strerror(int error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct plx_slice {
     const char *data;
     size_t len;
@@ -30,7 +34,7 @@ static inline plx_slice plx_slice_of(const char *s)
 
 static inline plx_slice plx_slice_make(const void *data, size_t len)
 {
-    plx_slice out = {data, len};
+    plx_slice out = {(const char *)data, len};
     return out;
 }
 
@@ -63,5 +67,9 @@ char *plx_slice_dup(plx_slice a);
 /* Splits off what stands before the first `sep` in *rest into *part and moves *rest past it. The
  * last part is what remains. Returns false when *rest was already used up (data == NULL). */
 bool plx_slice_split(plx_slice *rest, char sep, plx_slice *part);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make install` into an empty directory; the channel module of the README is compiled against the
-# installed header alone and loaded by the installed program; `make uninstall` leaves no file.
+# installed headers alone, as C and as C++, and loaded by the installed program; `make uninstall`
+# leaves no file.
 set -eu
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -8,10 +9,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 to=$work/root
 
+read -ra cc <<<"${CC:-cc}"
 say() { echo "install: $*"; }
 
 make --no-print-directory install DESTDIR="$to" PREFIX=/usr
-for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/channel/backend.h include/pollux/base/slice.h \
+for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/backend.h include/pollux/slice.h \
+    include/pollux/error.h lib/pkgconfig/pollux-module.pc \
     share/pollux/demo.conf share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
     share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
     [ -s "$to/usr/$f" ] || { say "there is no $f"; exit 1; }
@@ -22,11 +25,32 @@ if grep -rn /usr/local "$to/usr/lib/systemd"; then
     exit 1
 fi
 
+# Each public header compiles alone, also as C++, with warnings that a strict author has on.
+export PKG_CONFIG_SYSROOT_DIR=$to PKG_CONFIG_PATH=$to/usr/lib/pkgconfig
+read -ra cflags < <(pkg-config --cflags pollux-module)
+strict=(-Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only)
+for h in "$to"/usr/include/pollux/*.h; do
+    for as in 'c -std=c11 -Wstrict-prototypes' 'c++ -std=c++11'; do
+        read -ra language <<<"$as"
+        echo "#include <pollux/${h##*/}>" |
+            "${cc[@]}" -x "${language[@]}" "${strict[@]}" "${cflags[@]}" - ||
+            { say "${h##*/} does not compile as $as"; exit 1; }
+    done
+done
+abi=$(pkg-config --variable=abi_version pollux-module)
+grep -q "^#define PLX_BACKEND_ABI $abi\$" "$to/usr/include/pollux/backend.h" ||
+    { say "pollux-module.pc is about another interface, \"$abi\""; exit 1; }
+[ "$(pkg-config --define-variable=prefix=/usr --variable=moduledir pollux-module)" = /usr/lib/pollux ] &&
+    [ -d "$to/usr/lib/pollux" ] || { say "moduledir is not the place for modules"; exit 1; }
+
 # The first block of C in the README is a whole module.
 awk '/^```c$/ {on = 1; next} /^```$/ {if (on) exit} on' README.md >"$work/hello.c"
 cat "$work/hello.c"
-"${CC:-cc}" -std=c11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Wmissing-prototypes -Werror -shared -fPIC \
-    -I"$to/usr/include/pollux" -o "$work/hello.so" "$work/hello.c"
+"${cc[@]}" -std=c11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Wmissing-prototypes -Werror -shared -fPIC \
+    "${cflags[@]}" -o "$work/hello.so" "$work/hello.c"
+# C++ has members named in initializers since 2020, and warns about those left out.
+"${cc[@]}" -x c++ -std=c++20 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wpedantic -Werror -shared -fPIC \
+    "${cflags[@]}" -o "$work/hello++.so" "$work/hello.c"
 
 cat >"$work/pollux.conf" <<END
 secret = "0123456789abcdef0123456789abcdef"
