@@ -133,7 +133,7 @@ static size_t read_events(const plx_feed *f, const plx_position *position,
 static bool take_piece(plx_feed *f, int err, const redisReply *reply, plx_position *position,
                        plx_event **events, size_t *count)
 {
-    const redisReply *entries;
+    const redisReply *entries = NULL;
     if (!err && !read_piece(reply, position, &entries))
         err = plx_store_odd("read");
     if (f->unfollowed || f->feeds->stopped)
