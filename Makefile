@@ -50,7 +50,7 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all help run test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
+.PHONY: all help run example test check unit units units-fcgi fuzzers integration lint tidy format fuzz bench coverage
 .PHONY: install uninstall clean deps deps-dev deps-node deps-demo FORCE
 # Kept, although only a pattern rule asks for them.
 .SECONDARY: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/unit/*.c tests/fuzz/*.c))
@@ -111,7 +111,7 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_topic_position plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
 $(B)/unit/test_lp_poll $(B)/unit/test_lp_work $(B)/unit/test_lp_presence: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
@@ -165,6 +165,11 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 	@conf/install-deps.sh run >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
+
+example: ## try an example in another language (NAME=php perl python; SERVER=nginx PORT=8000 to choose)
+	@conf/install-deps.sh examples >&2
+	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
+	@exec conf/examples/run.sh "$(NAME)" $(if $(SERVER),--server $(SERVER)) $(if $(PORT),--port $(PORT))
 
 deps: ## install the Debian packages that building, running and testing need
 	@conf/install-deps.sh test

@@ -30,7 +30,7 @@ static entry_point *find_entry_point(void *module)
     return f;
 }
 
-static int check_abi(const plx_backend *backend, plx_buf *why)
+static int check_module(const plx_backend *backend, plx_buf *why)
 {
     if (!backend) {
         plx_buf_str(why, "pollux_backend() returned NULL");
@@ -41,6 +41,10 @@ static int check_abi(const plx_backend *backend, plx_buf *why)
                        "made for version %u of the interface, this is version %u: compile it"
                        " against this Pollux' channel/backend.h",
                        backend->abi, (unsigned)PLX_BACKEND_ABI);
+        return PLX_E_INVALID;
+    }
+    if (backend->intercept && !backend->handle_out) {
+        plx_buf_str(why, "it intercepts events and has no handle_out to be asked about them");
         return PLX_E_INVALID;
     }
     return 0;
@@ -62,7 +66,7 @@ static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *
                           "no channel module (it has no function pollux_backend)", e->config->path);
     plx_buf_init(&why, 0);
     e->backend = f();
-    if (check_abi(e->backend, &why) != 0)
+    if (check_module(e->backend, &why) != 0)
         err = problem_at(config, e->config, problem, e->config->path, plx_buf_cstr(&why));
     plx_buf_fini(&why);
     return err;

@@ -59,7 +59,7 @@ static bool is_same(const origin *o, plx_slice host, bool https)
     if (https && !plx_slice_ieq(o->scheme, plx_slice_of("https")))
         return false;
     int port = u.port > 0 ? u.port : plx_url_default_port(o->scheme);
-    return o->port == port && plx_slice_eq(o->host, u.host);
+    return o->port == port && plx_slice_ieq(o->host, u.host);
 }
 
 bool plx_origin_allowed(const plx_strings *allowed, const plx_slice *header, plx_slice host,

@@ -19,9 +19,10 @@
  * https    whether the client's own connection is known to be TLS (X-Forwarded-Proto of a trusted
  *          proxy).
  *
- * "same": equal host and port. Over known TLS the origin's scheme must be https. Otherwise it may
- * be either, because a TLS proxy that doesn't tell is common (Phoenix's :conn would lock such a
- * site out), and then an absent port in Host stands for the origin's own default port. */
+ * "same": equal host (without case: people type it into Host) and port. Over known TLS the origin's
+ * scheme must be https. Otherwise it may be either, because a TLS proxy that doesn't tell is common
+ * (Phoenix's :conn would lock such a site out), and then an absent port in Host stands for the
+ * origin's own default port. */
 bool plx_origin_allowed(const plx_strings *allowed, const plx_slice *origin, plx_slice host,
                         bool https);
 

@@ -49,7 +49,8 @@ awk '/^```c$/ {on = 1; next} /^```$/ {if (on) exit} on' README.md >"$work/hello.
 cat "$work/hello.c"
 "${cc[@]}" -std=c11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Wmissing-prototypes -Werror -shared -fPIC \
     "${cflags[@]}" -o "$work/hello.so" "$work/hello.c"
-"${cc[@]}" -x c++ -std=c++11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Werror -shared -fPIC \
+# C++ has members named in initializers since 2020, and warns about those left out.
+"${cc[@]}" -x c++ -std=c++20 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wpedantic -Werror -shared -fPIC \
     "${cflags[@]}" -o "$work/hello++.so" "$work/hello.c"
 
 # Its unit test: the module linked into the test, or loaded by it; and one that has to fail.

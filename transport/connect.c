@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "channel/auth.h"
+#include "channel/csrf.h"
 #include "channel/message.h"
 #include "channel/origin.h"
 #include "channel/template.h"
@@ -67,6 +68,24 @@ static int check_vsn(attempt *a)
     return refuse(a->c, "unsupported vsn");
 }
 
+/* A page that may use its visitor's cookies knows one of them. What it says is for nobody else. */
+static int check_csrf(attempt *a)
+{
+    const plx_auth_config *auth = &a->c->socket->auth;
+    const plx_http_request *r = a->c->request;
+    json_object *proof;
+    plx_slice cookies;
+    if (!auth->csrf_param)
+        return 0;
+    if (!r->header(r, "cookie", &cookies))
+        cookies = plx_slice_make(NULL, 0);
+    json_object_object_get_ex(a->params, auth->csrf_param, &proof);
+    if (!plx_csrf_ok(cookies, plx_slice_of(auth->csrf_cookie), plx_json_text(proof)))
+        return refuse(a->c, "CSRF parameter and cookie are not the same");
+    json_object_object_del(a->params, auth->csrf_param);
+    return 0;
+}
+
 static int check_auth(attempt *a)
 {
     plx_auth_result result = {0};
@@ -110,6 +129,8 @@ static int decide(attempt *a)
     int rc = read_params(a);
     if (rc == 0)
         rc = check_vsn(a);
+    if (rc == 0)
+        rc = check_csrf(a);
     if (rc == 0)
         rc = check_auth(a);
     if (rc == 0)

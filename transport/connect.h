@@ -25,7 +25,7 @@ typedef struct plx_connect {
 
 typedef struct plx_connected {
     enum plx_vsn vsn;
-    plx_slice params, claims; /* JSON objects; params without the auth parameter's value */
+    plx_slice params, claims; /* JSON objects; params without the auth and the CSRF parameter */
     plx_slice id;             /* may be empty */
 } plx_connected;
 

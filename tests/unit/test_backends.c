@@ -105,7 +105,10 @@ static void test_module_faults(void **state)
     assert_problem(NULL, NULL, "slash");
     assert_problem(module_path("fault_no_symbol"), NULL, "no function pollux_backend");
     assert_problem(module_path("fault_unresolved"), NULL, "nobody_has_this");
-    assert_problem(module_path("fault_abi"), NULL, "made for version 2 of the interface");
+    assert_problem(module_path("fault_abi"), NULL, "made for version 3 of the interface");
+    assert_problem(module_path("fault_old"), NULL,
+                   "made for version 1 of the interface, this is version 2: compile it");
+    assert_problem(module_path("fault_intercept"), NULL, "no handle_out");
     assert_problem(module_path("fault_null"), NULL, "returned NULL");
     assert_problem(module_path("picky"), "no", "refuses to start: I do not like these settings");
     assert_problem(module_path("picky"), "silent", "refuses to start: it gives no reason");

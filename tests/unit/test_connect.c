@@ -34,7 +34,7 @@ static void on_connect(void *arg, int err, const plx_connected *c)
     snprintf(got.id, sizeof got.id, "%.*s", (int)c->id.len, c->id.data);
 }
 
-static const char *origin_header;
+static const char *origin_header, *cookie_header;
 
 static bool header(const plx_http_request *r, const char *name, plx_slice *value)
 {
@@ -42,6 +42,10 @@ static bool header(const plx_http_request *r, const char *name, plx_slice *value
     if (strcmp(name, "host") == 0) {
         *value = plx_slice_of("example.com");
         return true;
+    }
+    if (strcmp(name, "cookie") == 0) {
+        *value = plx_slice_of(cookie_header);
+        return cookie_header;
     }
     *value = plx_slice_of(origin_header);
     return strcmp(name, "origin") == 0 && origin_header;
@@ -56,7 +60,7 @@ static int setup(void **state)
     (void)state;
     plx_log_init("test", PLX_ERROR);
     memset(&got, 0, sizeof got);
-    origin_header = NULL;
+    origin_header = cookie_header = NULL;
     section = (plx_socket_config){.path = "/socket", .check_origin = {any, 1}};
     section.auth.param = "token";
     section.auth.claim = "user_id";
@@ -151,6 +155,28 @@ static void test_origin(void **state)
     assert_int_equal(connect_query("vsn=%ff"), PLX_E_DENIED); /* judged first */
     origin_header = "";
     assert_int_equal(connect_query("vsn=2.0.0"), PLX_E_DENIED);
+}
+
+static void test_csrf(void **state)
+{
+    (void)state;
+    section.auth.csrf_param = "_csrf";
+    section.auth.csrf_cookie = "csrf";
+    cookie_header = "sid=1; csrf=a/b+c";
+    assert_int_equal(connect_query("x=1&_csrf=a%2Fb%2Bc&y=2"), 0);
+    assert_string_equal(got.params, "{\"x\":\"1\",\"y\":\"2\"}");
+    assert_int_equal(connect_query("_csrf=a/b+c"), PLX_E_DENIED); /* a plus is a space */
+    assert_int_equal(connect_query("_csrf="), PLX_E_DENIED);
+    assert_int_equal(connect_query("csrf=a%2Fb%2Bc"), PLX_E_DENIED);
+    assert_int_equal(connect_query("_csrf[a]=a%2Fb%2Bc"), PLX_E_DENIED);
+    assert_int_equal(connect_query("_csrf[]=a%2Fb%2Bc"), PLX_E_DENIED);
+    assert_int_equal(connect_query("x=1"), PLX_E_DENIED);
+    cookie_header = NULL;
+    assert_int_equal(connect_query("_csrf=a%2Fb%2Bc"), PLX_E_DENIED);
+    assert_int_equal(connect_query("_csrf="), PLX_E_DENIED);
+    section.auth.csrf_param = section.auth.csrf_cookie = NULL;
+    assert_int_equal(connect_query("_csrf=a"), 0);
+    assert_string_equal(got.params, "{\"_csrf\":\"a\"}");
 }
 
 static void test_parameters(void **state)
@@ -260,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_recorded_versions, setup),
         cmocka_unit_test_setup(test_origin, setup),
+        cmocka_unit_test_setup(test_csrf, setup),
         cmocka_unit_test_setup(test_parameters, setup),
         cmocka_unit_test_setup(test_id, setup),
         cmocka_unit_test_setup(test_auth, setup),

@@ -195,6 +195,9 @@ static void test_same(void **state)
         {"https://example.com", "example.com", true, true},
         {"https://example.com", "example.com:443", true, true},
         {"http://[::1]:4000", "[::1]:4000", false, true},
+        {"http://example.com", "Example.COM", false, true},
+        {"http://example.com:4000", "EXAMPLE.com:4000", false, true},
+        {"http://[::a]:4000", "[::A]:4000", false, true},
         /* A TLS proxy that does not tell. */
         {"https://example.com", "example.com", false, true},
         {"https://example.com:8443", "example.com:8443", false, true},
