@@ -130,12 +130,14 @@ KIT     := $(B)/lib/libpollux-test.a
 KITOBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/kit/*.c))
 KITLIBS := json-c libcrypto
 VISIBLE := plx_channel_* plx_call_* plx_delivery_* plx_admission_* plx_object_* plx_slice_* plx_test_* plx_strerror
+# Also what only a module calls comes out of the archive.
+KITNEEDS := $(shell grep -o 'plx_\(channel\|call\|delivery\|admission\|object\)_[a-z_]*(' channel/backend.h | tr -d '(' | sort -u)
 $(KIT): $(KITOBJS) $(OBJS)
 	@mkdir -p $(@D)
 	$(SAY) kit $@
 	$(QUIET)rm -f $@ $(@D)/core.a
 	$(QUIET)$(AR) rc $(@D)/core.a $(filter $(B)/obj/base/% $(B)/obj/channel/% $(B)/obj/store/event.o $(B)/obj/store/reply.o,$(filter-out $(B)/obj/channel/cli/%,$(OBJS)))
-	$(QUIET)$(LD) -r -o $(@D)/kit.o $(KITOBJS) $(@D)/core.a
+	$(QUIET)$(LD) -r $(KITNEEDS:%=-u %) -o $(@D)/kit.o $(KITOBJS) $(@D)/core.a
 	@! nm -u $(@D)/kit.o | grep -w 'plx_[a-z_]*' || { echo "the test kit lacks these" >&2; exit 1; }
 	$(QUIET)objcopy -w $(VISIBLE:%=--keep-global-symbol='%') $(@D)/kit.o
 	$(QUIET)$(AR) rc $@ $(@D)/kit.o
