@@ -84,6 +84,7 @@ static plx_lp_connecting *hold(plx_longpoll *lp, plx_http_request *http,
 void plx_lp_refuse(plx_longpoll *lp, plx_http_request *http)
 {
     uint64_t most = lp->config->refuse_delay_ms;
+    lp->refused++;
     if (most == 0 || lp->draining) {
         plx_lp_answer_status(http, 403);
         return;
@@ -94,6 +95,7 @@ void plx_lp_refuse(plx_longpoll *lp, plx_http_request *http)
 
 static void answer_open(plx_lp_connecting *c)
 {
+    c->lp->opened++;
     plx_lp_cursor cursor = {.vsn = c->vsn};
     memcpy(cursor.sid, c->sid, sizeof cursor.sid);
     plx_buf token;
