@@ -82,6 +82,7 @@ struct plx_membership {
     bool gone;          /* ops->closed was called, or never will be */
     bool replaced;      /* its deliveries have gone over to a newer membership */
     bool goes_back;     /* it begins at start, whatever the one that it replaces was given */
+    bool continues;     /* the one that it replaced delivers everything up to where it was found */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -206,6 +207,13 @@ void plx_membership_lost(plx_membership *m);
 
 /* Its handle_out crashed: terminate(CRASHED), then phx_error {"reason":"channel_crash"}. */
 void plx_membership_crash(plx_membership *m);
+
+/* The server closes this channel: terminate(CLOSED), then phx_close, on which phoenix.js does not
+ * join again (Phoenix: a channel that stops with reason :normal). It follows what the topic held at
+ * `after` (NULL, or of another epoch: what the transport's own order says), and nothing follows it.
+ * A push that the backend has not answered gets no reply. While the join is under way it is refused
+ * with {"reason":"unsubscribed"}. */
+void plx_membership_close(plx_membership *m, const plx_position *after);
 
 /* Ends the socket: terminate(reason) for every membership, then frees it at once; answers to calls
  * that are still open are ignored when they come (the broadcasts of a WebSocket's open calls are

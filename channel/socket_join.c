@@ -229,6 +229,7 @@ void plx_membership_ready(plx_membership *m)
     if (m->replaces) {
         m->caused = m->replaces->caused;
         m->replaces->replaced = true;
+        m->continues = strcmp(m->replaces->start.epoch, m->start.epoch) == 0;
         plx_call_say_close(call, m->replaces);
     }
     if (s->ops->leased && m->entry->backend->terminate)
@@ -278,17 +279,23 @@ static void lost_while_opening(plx_membership *m)
     plx_join_refuse(call, UNAVAILABLE);
 }
 
-/* What the log still holds for it is not delivered any more. */
-static void fail(plx_membership *m, plx_payload reason)
+/* Ends m in the midst of whatever it does; what is said about it is the returned call's. */
+static plx_call *break_off(plx_membership *m, enum plx_end_reason reason)
 {
     static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
-    plx_call *call;
 
     if (m->core && m->core->open)
         plx_lane_abandon(m->core->open);
-    plx_membership_end(m, PLX_END_CRASHED);
+    plx_membership_end(m, reason);
+    return plx_call_new(m, PLX_CALL_OWN, none, none, 0);
+}
+
+/* What the log still holds for it is not delivered any more. */
+static void fail(plx_membership *m, plx_payload reason)
+{
+    plx_call *call = break_off(m, PLX_END_CRASHED);
+
     m->caused = 0;
-    call = plx_call_new(m, PLX_CALL_OWN, none, none, 0);
     plx_call_say_error(call, reason);
     plx_call_complete(call);
 }
@@ -312,5 +319,36 @@ void plx_membership_lost(plx_membership *m)
         lost_while_opening(m);
     else if (m->state == PLX_JOINED)
         fail(m, PLX_JSON_PAYLOAD("{\"reason\":\"gap\"}"));
+    plx_socket_exit_quietly(s);
+}
+
+static void close_joined(plx_membership *m, const plx_position *after)
+{
+    plx_call *call = break_off(m, PLX_END_CLOSED);
+
+    if (after && after->offset > m->caused && strcmp(after->epoch, m->start.epoch) == 0)
+        m->caused = after->offset; /* a barrier, as if it had come from this socket */
+    plx_call_say_close(call, m);
+    plx_call_complete(call);
+}
+
+/* Whoever still works for the join finds it ended. */
+static void refuse_joining(plx_membership *m)
+{
+    plx_call *call = m->core->open;
+
+    plx_membership_end(m, PLX_END_CLOSED);
+    plx_join_refuse(call, PLX_JSON_PAYLOAD("{\"reason\":\"unsubscribed\"}"));
+}
+
+void plx_membership_close(plx_membership *m, const plx_position *after)
+{
+    plx_socket *s = m->socket;
+
+    plx_socket_enter(s);
+    if (m->state == PLX_JOINED)
+        close_joined(m, after);
+    else if (m->state != PLX_ENDED)
+        refuse_joining(m);
     plx_socket_exit_quietly(s);
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs and that are not there yet.
 #
-#   conf/install-deps.sh build|run|test|dev
+#   conf/install-deps.sh build|run|examples|test|dev
 #
 # Says what is missing and what it will do before it does it; does nothing, quickly, when nothing is
 # missing. The list is conf/packages.apt.
@@ -14,9 +14,10 @@ PATH=$PATH:/usr/sbin:/sbin
 case $purpose in
     build) wanted='build' ;;
     run) wanted='build run' ;;
-    test) wanted='build run test' ;;
+    examples) wanted='build run examples' ;;
+    test) wanted='build run examples test' ;;
     dev) wanted='build dev' ;;
-    *) echo "usage: $0 build|run|test|dev" >&2; exit 2 ;;
+    *) echo "usage: $0 build|run|examples|test|dev" >&2; exit 2 ;;
 esac
 
 say() { echo "deps: $*" >&2; }

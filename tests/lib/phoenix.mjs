@@ -14,14 +14,25 @@ export const versionOf = (name) => JSON.parse(fs.readFileSync(path.join(MODULES,
 /** Whether this version sends one POST at a time on long-poll, so that order is kept. */
 export const batches = (name) => !['phoenix-1.4', 'phoenix-1.6'].includes(name);
 
-/** A page with one phoenix.js: {LongPoll, Presence, connect, close}. */
-export function page(name) {
+/** ws, with the origin of a page of the same site and with the headers that the browser adds by itself. */
+const webSocketOfPage = (own) => class extends WebSocket {
+  constructor(url, protocols) {
+    super(url, protocols, { headers: own, origin: new URL(url).origin.replace(/^ws/, 'http') });
+  }
+};
+
+/**
+ * A page with one phoenix.js: {LongPoll, Presence, connect, close}. headers: what the browser adds to
+ * its requests by itself (cookies).
+ */
+export function page(name, { headers } = {}) {
   const dir = path.join(MODULES, name, 'priv/static');
   const file = ['phoenix.cjs.js', 'phoenix.js'].map((f) => path.join(dir, f)).find((f) => fs.existsSync(f));
-  const { XMLHttpRequest, close } = xhrOfPage();
+  const { XMLHttpRequest, close } = xhrOfPage(headers);
+  const PageSocket = headers ? webSocketOfPage(headers) : WebSocket;
   const store = new Map();
   const sessionStorage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, String(v)) };
-  const window = { WebSocket, XMLHttpRequest, sessionStorage, addEventListener() {}, document: { addEventListener() {}, visibilityState: 'visible' } };
+  const window = { WebSocket: PageSocket, XMLHttpRequest, sessionStorage, addEventListener() {}, document: { addEventListener() {}, visibilityState: 'visible' } };
   window.self = window;
   const module = { exports: {} };
   // Old versions leave heartbeat timers running when they disconnect; a closed page has none.
@@ -40,7 +51,7 @@ export function page(name) {
     Presence,
     /** A connected Socket of this page. transport: 'websocket' | 'longpoll' | undefined (its default). */
     connect(url, { transport, params = {}, ...options } = {}) {
-      const chosen = { websocket: WebSocket, longpoll: LongPoll }[transport];
+      const chosen = { websocket: PageSocket, longpoll: LongPoll }[transport];
       const socket = new Socket(url, { ...(chosen ? { transport: chosen } : {}), params, ...options });
       sockets.push(socket);
       socket.connect();

@@ -3,7 +3,8 @@
 // specific event fires. One "page" shares at most six connections, as browsers do.
 import http from 'node:http';
 
-export function xhrOfPage() {
+/** own: headers that the browser adds to this page's requests by itself, cookies for instance. */
+export function xhrOfPage(own = {}) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 6 });
   const open = new Set();
 
@@ -34,7 +35,7 @@ export function xhrOfPage() {
     send(body) {
       open.add(this);
       const data = body === undefined || body === null ? undefined : Buffer.from(body);
-      const headers = { ...this.headers };
+      const headers = { ...this.headers, ...own };
       if (this.method !== 'GET') Object.assign(headers, { Origin: new URL(this.url).origin, 'Content-Length': data?.length ?? 0 });
       this.req = http.request(this.url, { method: this.method, headers, agent });
       this.req.on('response', (r) => this.receive(r));

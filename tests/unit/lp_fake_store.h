@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/control.h"
 #include "store/feed.h"
 #include "store/session.h"
 #include "store/topic.h"
@@ -106,6 +107,7 @@ enum call_kind {
     CALL_COMMIT,
     CALL_RENEW,
     CALL_POSITION,
+    CALL_SINCE,
     CALL_PUBLISH,
     CALL_CREATE,
     CALL_OTHER
@@ -126,6 +128,7 @@ static plx_store *const store = (plx_store *)(void *)&config;
 static bool store_is_up;
 static plx_store_watch *store_watch;
 static plx_mailbox *mailbox;
+static plx_control *control;
 static plx_session_sweep *sweeper;
 static store_call *first_call;
 static bool quiet; /* writes down no watches */
@@ -219,6 +222,13 @@ void __wrap_plx_store_watch_remove(plx_store *s, plx_store_watch *w)
     (void)s;
     assert_ptr_equal(store_watch, w);
     store_watch = NULL;
+}
+
+void __wrap_plx_control_set(plx_store *s, plx_control *c);
+void __wrap_plx_control_set(plx_store *s, plx_control *c)
+{
+    (void)s;
+    control = c;
 }
 
 void __wrap_plx_mailbox_set(plx_store *s, plx_mailbox *m);
@@ -442,6 +452,16 @@ void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *c
     (void)s;
     note("position %.*s", TEXT(topic));
     add_call(CALL_POSITION, topic, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *h, plx_since_cb *cb, void *arg);
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *h, plx_since_cb *cb, void *arg)
+{
+    (void)s, (void)h;
+    note("since %.*s >%" PRIu64, TEXT(topic), since->offset);
+    add_call(CALL_SINCE, topic, 0, (void (*)(void))cb, arg);
 }
 
 void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb,
