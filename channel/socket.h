@@ -191,6 +191,13 @@ void plx_membership_release(plx_membership *m);
  * client rejoins). While it is still opening: its join is refused with {"reason":"unavailable"}. */
 void plx_membership_lost(plx_membership *m);
 
+/* The server closes this channel: terminate(CLOSED), then phx_close, on which phoenix.js does not
+ * join again (Phoenix: a channel that stops with reason :normal). It follows what the topic held at
+ * `after` (NULL, or of another epoch: what the transport's own order says), and nothing follows it.
+ * A push that the backend has not answered gets no reply. While the join is under way it is refused
+ * with {"reason":"unsubscribed"}. */
+void plx_membership_close(plx_membership *m, const plx_position *after);
+
 /* Ends the socket: terminate(reason) for every membership, then frees it at once; answers to calls
  * that are still open are ignored when they come (the broadcasts of a WebSocket's open calls are
  * still carried out: the client sent them before it went away). Emits nothing. Not from inside a

@@ -256,16 +256,22 @@ static void lost_while_opening(plx_membership *m)
     plx_join_refuse(call, UNAVAILABLE);
 }
 
-static void lost_while_joined(plx_membership *m)
+/* Ends m in the midst of whatever it does; what is said about it is the returned call's. */
+static plx_call *break_off(plx_membership *m, enum plx_end_reason reason)
 {
     static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
-    plx_call *call;
 
     if (m->core && m->core->open)
         plx_lane_abandon(m->core->open);
-    plx_membership_end(m, PLX_END_CRASHED);
+    plx_membership_end(m, reason);
+    return plx_call_new(m, PLX_CALL_OWN, none, none, 0);
+}
+
+static void lost_while_joined(plx_membership *m)
+{
+    plx_call *call = break_off(m, PLX_END_CRASHED);
+
     m->caused = 0;
-    call = plx_call_new(m, PLX_CALL_OWN, none, none, 0);
     plx_call_say_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"gap\"}"));
     plx_call_complete(call);
 }
@@ -279,5 +285,36 @@ void plx_membership_lost(plx_membership *m)
         lost_while_opening(m);
     else if (m->state == PLX_JOINED)
         lost_while_joined(m);
+    plx_socket_exit_quietly(s);
+}
+
+static void close_joined(plx_membership *m, const plx_position *after)
+{
+    plx_call *call = break_off(m, PLX_END_CLOSED);
+
+    if (after && after->offset > m->caused && strcmp(after->epoch, m->start.epoch) == 0)
+        m->caused = after->offset; /* a barrier, as if it had come from this socket */
+    plx_call_say_close(call, m);
+    plx_call_complete(call);
+}
+
+/* Whoever still works for the join finds it ended. */
+static void refuse_joining(plx_membership *m)
+{
+    plx_call *call = m->core->open;
+
+    plx_membership_end(m, PLX_END_CLOSED);
+    plx_join_refuse(call, PLX_JSON_PAYLOAD("{\"reason\":\"unsubscribed\"}"));
+}
+
+void plx_membership_close(plx_membership *m, const plx_position *after)
+{
+    plx_socket *s = m->socket;
+
+    plx_socket_enter(s);
+    if (m->state == PLX_JOINED)
+        close_joined(m, after);
+    else if (m->state != PLX_ENDED)
+        refuse_joining(m);
     plx_socket_exit_quietly(s);
 }
