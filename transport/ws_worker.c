@@ -137,10 +137,12 @@ static void report(const plx_ws_server *server)
 {
     plx_ws_counters c;
     plx_ws_server_counters(server, &c);
-    plx_info("served %llu connections: %llu opened, %llu refused, %llu bad requests; "
-             "%llu faults, %llu idle, %llu too slow, %llu messages skipped",
+    plx_info("served %llu connections: %llu opened, %llu refused, %llu unavailable, "
+             "%llu bad requests; %llu expired, %llu faults, %llu idle, %llu too slow, "
+             "%llu messages skipped",
              (unsigned long long)c.accepted, (unsigned long long)c.opened,
-             (unsigned long long)c.refused, (unsigned long long)c.bad_requests,
+             (unsigned long long)c.refused, (unsigned long long)c.unavailable,
+             (unsigned long long)c.bad_requests, (unsigned long long)c.expired,
              (unsigned long long)c.faults, (unsigned long long)c.idle, (unsigned long long)c.slow,
              (unsigned long long)c.skipped);
 }
