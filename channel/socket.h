@@ -78,6 +78,7 @@ struct plx_membership {
     bool gone;      /* ops->closed was called, or never will be */
     bool replaced;  /* its deliveries have gone over to a newer membership */
     bool goes_back; /* it begins at start, whatever the one that it replaces was given */
+    bool continues; /* the one that it replaced delivers everything up to where it was found */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */

@@ -215,6 +215,7 @@ void plx_membership_ready(plx_membership *m)
     if (m->replaces) {
         m->caused = m->replaces->caused;
         m->replaces->replaced = true;
+        m->continues = strcmp(m->replaces->start.epoch, m->start.epoch) == 0;
         plx_call_say_close(call, m->replaces);
     }
     if (s->ops->leased && m->entry->backend->terminate)

@@ -186,9 +186,12 @@ static void count_settled(plx_call *call)
 
 /* An inbox entry that is worked again after a crash reads the position of its joins anew, behind
  * what it had broadcast the first time. The client has heard of neither: the membership begins
- * before. */
+ * before. (Unless the membership that it replaced, or the last messages that it was given, reach up
+ * to the position: then it gets them that way.) */
 static void begin_before(plx_membership *m, const plx_position *position)
 {
+    if (m->continues || m->entry->config->has_latest)
+        return;
     if (m->start.offset >= position->offset && strcmp(m->start.epoch, position->epoch) == 0)
         m->start.offset = position->offset - 1;
 }

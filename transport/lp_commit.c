@@ -154,15 +154,24 @@ static void find_end(plx_lp_work *w, size_t out)
         q->end = next->slot.start.offset;
 }
 
+static void take_start(const plx_lp_work *w, plx_lp_out *o, const plx_position *start)
+{
+    plx_slice text;
+    o->q.slot.start = *start;
+    if (!plx_lp_opening_moved(o->opening, start, w->vsn, &text))
+        return;
+    free((void *)(uintptr_t)o->q.text.data);
+    o->q.text = text;
+}
+
 /* Where memberships begin may have moved since their replies were made. */
 static void take_starts(plx_lp_work *w)
 {
     for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
         const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
         for (size_t i = 0; m->slot >= w->first_new_slot && i < w->out_count; i++) {
-            plx_q_entry *q = &w->outs[i].q;
-            if (q->kind == PLX_Q_OPEN && q->slot.number == m->slot)
-                q->slot.start = m->start;
+            if (w->outs[i].q.kind == PLX_Q_OPEN && w->outs[i].q.slot.number == m->slot)
+                take_start(w, &w->outs[i], &m->start);
         }
     }
 }

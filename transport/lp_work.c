@@ -34,6 +34,7 @@ static void clear_outs(plx_lp_work *w)
         free_slice(&w->outs[i].q.text);
         free_slice(&w->outs[i].q.slot.topic);
         free((void *)(uintptr_t)w->outs[i].q.barriers);
+        plx_lp_opening_free(w->outs[i].opening);
     }
     w->out_count = 0;
     w->drop_count = 0;
@@ -74,10 +75,18 @@ static bool same_epoch(const plx_position *a, const plx_position *b)
     return strcmp(a->epoch, b->epoch) == 0;
 }
 
+/* How far a membership delivers that another one replaces: to where that one begins, and not less
+ * far than its own replies want, when that one goes back behind them. */
+static uint64_t end_of(const plx_membership *old, const plx_membership *m)
+{
+    return old->caused > m->start.offset ? old->caused : m->start.offset;
+}
+
 static void set_barriers(plx_q_entry *q, const plx_out *out)
 {
     const plx_membership *m = out->membership;
-    bool replaces = out->opens && m && m->replaces && same_epoch(&m->replaces->start, &m->start);
+    const plx_membership *old = out->opens && m ? m->replaces : NULL;
+    bool replaces = old && same_epoch(&old->start, &m->start);
     size_t n = out->barrier_count + (replaces ? 1 : 0);
     if (n == 0)
         return;
@@ -86,7 +95,7 @@ static void set_barriers(plx_q_entry *q, const plx_out *out)
         b[i] = (plx_barrier){out->barriers[i].membership->slot, out->barriers[i].offset};
     /* A rejoin: what the old membership still owes comes before the new one's reply. */
     if (replaces)
-        b[n - 1] = (plx_barrier){m->replaces->slot, m->start.offset};
+        b[n - 1] = (plx_barrier){old->slot, end_of(old, m)};
     q->barriers = b;
     q->barrier_count = n;
 }
@@ -112,7 +121,7 @@ static void set_end(plx_lp_out *o, const plx_out *out)
         const plx_membership *other = PLX_CONTAINER(n, plx_membership, node);
         if (other != m && other->slot > m->slot && plx_slice_eq(other->topic, m->topic)) {
             if (same_epoch(&other->start, &m->start))
-                o->q.end = other->start.offset;
+                o->q.end = end_of(m, other);
             return;
         }
     }
@@ -152,6 +161,7 @@ static void emit(plx_socket *s, const plx_out *out)
         if (out->opens) {
             o->q.kind = PLX_Q_OPEN;
             name_slot(&o->q, out->membership);
+            o->opening = plx_lp_opening_new(out);
         } else if (out->ends) {
             set_end(o, out);
         }

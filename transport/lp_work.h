@@ -4,11 +4,13 @@
 #define PLX_TRANSPORT_LP_WORK_H
 
 #include "transport/lp_internal.h"
+#include "transport/lp_opening.h"
 
 /* What a queue entry of this work still needs, beside the entry itself. */
 typedef struct plx_lp_out {
-    plx_q_entry q;    /* with its own memory */
-    bool end_unknown; /* END: the topic's offset is to be found before the commit */
+    plx_q_entry q;           /* with its own memory */
+    bool end_unknown;        /* END: the topic's offset is to be found before the commit */
+    plx_lp_opening *opening; /* OPEN: what its text says, if that may change; owned */
 } plx_lp_out;
 
 typedef struct plx_lp_work {

@@ -106,6 +106,7 @@ enum call_kind {
     CALL_COMMIT,
     CALL_RENEW,
     CALL_POSITION,
+    CALL_SINCE,
     CALL_PUBLISH,
     CALL_CREATE,
     CALL_OTHER
@@ -442,6 +443,16 @@ void __wrap_plx_topic_position(plx_store *s, plx_slice topic, plx_position_cb *c
     (void)s;
     note("position %.*s", TEXT(topic));
     add_call(CALL_POSITION, topic, 0, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *h, plx_since_cb *cb, void *arg);
+void __wrap_plx_topic_since(plx_store *s, plx_slice topic, const plx_position *since,
+                            const plx_history *h, plx_since_cb *cb, void *arg)
+{
+    (void)s, (void)h;
+    note("since %.*s >%" PRIu64, TEXT(topic), since->offset);
+    add_call(CALL_SINCE, topic, 0, (void (*)(void))cb, arg);
 }
 
 void __wrap_plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb,

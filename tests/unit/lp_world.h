@@ -9,7 +9,8 @@
  *         ENTRY: open SLOT TOPIC@START, or end SLOT TOPIC <=OFFSET, or nothing; then
  *         after SLOT@OFFSET for each barrier; then the text
  *     end SID REASON                      drop SID fF
- *     position TOPIC                      publish TOPIC EVENT PAYLOAD ENTRY:INDEX
+ *     position TOPIC                      since TOPIC >OFFSET
+ *     publish TOPIC EVENT PAYLOAD ENTRY:INDEX
  *     watch TOPIC >OFFSET                 unwatch TOPIC            expect OFFSET
  *     supersede WORKER SID #GENERATION
  *     CLIENT STATUS                       an answer
@@ -214,6 +215,15 @@ static UNUSED void positioned(int err, uint64_t offset)
     ((plx_position_cb *)c.cb)(c.arg, err, err ? NULL : &p);
 }
 
+/* Answers the oldest question whether a client can go on from where it was. */
+static UNUSED void judged(uint64_t offset, bool whole)
+{
+    store_call c = take_call(CALL_SINCE);
+    plx_position p;
+    position_at(&p, offset);
+    ((plx_since_cb *)c.cb)(c.arg, 0, &p, whole);
+}
+
 static UNUSED void published(int err, uint64_t offset)
 {
     store_call c = take_call(CALL_PUBLISH);
@@ -271,6 +281,9 @@ static void fail_calls(int err)
         case CALL_POSITION:
             ((plx_position_cb *)c.cb)(c.arg, err, NULL);
             break;
+        case CALL_SINCE:
+            ((plx_since_cb *)c.cb)(c.arg, err, NULL, false);
+            break;
         case CALL_PUBLISH:
             ((plx_publish_cb *)c.cb)(c.arg, err, NULL, false);
             break;
@@ -285,15 +298,21 @@ static void fail_calls(int err)
 static plx_channel_config channel_configs[] = {
     {.pattern = (char *)"room:*", .backend = (char *)"relay", .reply = true},
     {.pattern = (char *)"echo:*", .backend = (char *)"echo"},
+    {.pattern = (char *)"hist:*",
+     .backend = (char *)"relay",
+     .reply = true,
+     .has_history = true,
+     .history_size = 100,
+     .history_ttl_s = 60},
 };
-static plx_channel_entry channel_entries[2];
+static plx_channel_entry channel_entries[3];
 static plx_socket_config socket_config = {.path = (char *)"/socket",
                                           .longpoll = true,
                                           .lp_window_ms = 10000,
                                           .max_channels = 100,
                                           .ws_max_frame_bytes = 4000000,
                                           .channels = channel_configs,
-                                          .channel_count = 2};
+                                          .channel_count = 3};
 static plx_channels channels = {&socket_config, channel_entries};
 
 static int world_start(void **state)
@@ -317,6 +336,8 @@ static int world_start(void **state)
         (plx_channel_entry){.config = &channel_configs[0], .backend = &plx_relay_backend};
     channel_entries[1] =
         (plx_channel_entry){.config = &channel_configs[1], .backend = &plx_echo_backend};
+    channel_entries[2] =
+        (plx_channel_entry){.config = &channel_configs[2], .backend = &plx_relay_backend};
     forget_record();
     lp = plx_longpoll_new(store, &config, &channels);
     return 0;

@@ -12,6 +12,17 @@
 #define PUSHED "[\"1\",\"3\",\"room:a\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"
 #define CLOSED "[\"1\",\"1\",\"room:a\",\"phx_close\",{}]"
 
+/* The same on a topic with history. */
+#define JOIN_H          "[\"1\",\"1\",\"hist:a\",\"phx_join\",{}]"
+#define REJOIN_H(since) "[\"4\",\"4\",\"hist:a\",\"phx_join\"," since "]"
+#define PUSH_H(ref)     "[\"" ref "\",\"5\",\"hist:a\",\"e\",7]"
+#define PUSHED_H(ref)                                                                              \
+    "[\"" ref "\",\"5\",\"hist:a\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"
+#define JOINED_H(ref, response)                                                                    \
+    "[\"" ref "\",\"" ref "\",\"hist:a\",\"phx_reply\",{\"response\":" response                    \
+    ",\"status\":\"ok\"}]"
+#define CLOSED_H "[\"1\",\"1\",\"hist:a\",\"phx_close\",{}]"
+
 /* A session that has joined room:a at 5, by entry 1. */
 static void join_a(void)
 {
@@ -306,6 +317,64 @@ static void a_join_worked_again_begins_before_its_own_push(void **state)
            "[after 1@11 " PUSHED "] set 1\n");
     committed(0);
     assert_int_equal(record[0].start.offset, 8);
+}
+
+/* ... and is told so: with the later position it would ask for less when it is cut off at once. */
+static void a_join_worked_again_tells_where_it_begins(void **state)
+{
+    (void)state;
+    give("A", 2, 1, JOIN_H "\n" PUSH_H("1"));
+    positioned(0, 12);
+    ignore_trace();
+    published_before(9);
+    expect("commit S1 f2 e1 [open 1 hist:a@8 " JOINED_H(
+        "1", "{\"position\":\"e1:8\"}") "] "
+                                        "[after 1@9 " PUSHED_H("1") "] set 1\n");
+    committed(0);
+}
+
+static void join_h(void)
+{
+    post("J", "S1", JOIN_H);
+    posted_work("S1", 1, 1, PLX_ENTRY_POST, "n" JOIN_H);
+    positioned(0, 5);
+    committed(0);
+    ignore_trace();
+}
+
+/* The membership that is replaced delivers everything up to where the new one was found: nothing of
+ * it comes a second time. */
+static void a_rejoin_worked_again_begins_where_the_old_one_ends(void **state)
+{
+    (void)state;
+    join_h();
+    give("A", 2, 2, REJOIN_H("{}") "\n" PUSH_H("4"));
+    positioned(0, 12);
+    ignore_trace();
+    published_before(9);
+    expect("commit S1 f2 e2 "
+           "[open 2 hist:a@12 after 1@12 " JOINED_H(
+               "4", "{\"position\":\"e1:12\"}") "] "
+                                                "[end 1 hist:a <=12 " CLOSED_H
+                                                "] [after 2@9 " PUSHED_H("4") "] set 2 drop 1\n");
+    committed(0);
+}
+
+/* The client joins again from before its own push, whose broadcast it has not got: the reply to
+ * that push belongs to the old membership, and follows the broadcast there. */
+static void a_rejoin_that_goes_back_leaves_replies_behind_their_broadcasts(void **state)
+{
+    (void)state;
+    join_h();
+    give("A", 2, 2, PUSH_H("1") "\n" REJOIN_H("{\"since\":\"e1:7\"}"));
+    expect("publish hist:a e 7 2:0\nsince hist:a >7\n");
+    published(0, 10);
+    judged(10, true);
+    expect("commit S1 f2 e2 [after 1@10 " PUSHED_H("1") "] [open 2 hist:a@7 after 1@10 " JOINED_H(
+        "4", "{\"position\":\"e1:7\",\"recovered\":true}") "] "
+                                                           "[end 1 hist:a <=10 " CLOSED_H
+                                                           "] set 2 drop 1\n");
+    committed(0);
 }
 
 static void an_outage_leaves_the_entry_to_whoever_comes(void **state)
@@ -702,6 +771,9 @@ int main(void)
         T(the_mount_is_configured_no_more),
         T(a_repeated_entry_publishes_under_the_same_numbers),
         T(a_join_worked_again_begins_before_its_own_push),
+        T(a_join_worked_again_tells_where_it_begins),
+        T(a_rejoin_worked_again_begins_where_the_old_one_ends),
+        T(a_rejoin_that_goes_back_leaves_replies_behind_their_broadcasts),
         T(an_outage_leaves_the_entry_to_whoever_comes),
         T(an_outage_while_an_end_is_read),
         T(several_ends_of_which_one_fails),

@@ -1,0 +1,509 @@
+/* The queue before an application: sharing, the bound of questions in flight, deadlines, breaker.
+ *
+ * A *trip* is one body that goes to the application, with the questions that wait for its answer
+ * (more than one where they are shared). It waits, flies, or is refused:
+ *
+ *   ask -> shared with a trip that is under way
+ *       -> in flight -> judged -> callbacks
+ *       -> waiting (FIFO; all have the same timeout, so the first one is the first that is late)
+ *       -> refused: callbacks in the next turn of the loop
+ *
+ * A trip whose questions were all cancelled flies on, so that in_flight is what the application
+ * works on. Callbacks may ask again; nothing here is touched after the last of them but the hook,
+ * which must not be closed from inside one.
+ */
+#include "channel/hook.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/json_scan.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "channel/breaker.h"
+#include "channel/http_client.h"
+#include "store/later.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct plx_hooks {
+    struct ev_loop *loop;
+    plx_http_client *client;
+    plx_laters laters;
+    plx_list list; /* plx_hook.node */
+};
+
+struct plx_hook {
+    plx_list node;
+    plx_hooks *hooks;
+    plx_hook_config config;
+    plx_hook_counters counters;
+    plx_breaker breaker;
+    plx_map *shared;                   /* by plx_trip.share */
+    plx_list waiting, flying, refused; /* plx_trip.node */
+    size_t waiting_bytes;
+    ev_timer late; /* for the first one that waits */
+    plx_later later;
+};
+
+enum trip_state { WAITING, FLYING, REFUSED, ENDING };
+
+typedef struct plx_trip {
+    plx_list node; /* in one of the hook's lists */
+    enum trip_state state;
+    plx_hook *hook;
+    plx_list questions; /* plx_question.node */
+    plx_http_post *post;
+    uint64_t deadline_ms;
+    int err; /* of a refused one */
+    bool repeatable, trial;
+    plx_slice body, share;
+    char bytes[];
+} plx_trip;
+
+struct plx_question {
+    plx_list node;
+    plx_trip *trip;
+    plx_hook_cb *cb;
+    void *arg;
+};
+
+/* ---- trips ---- */
+
+static plx_trip *trip_new(plx_hook *h, plx_slice body, plx_slice share, bool repeatable)
+{
+    plx_trip *t = plx_alloc(sizeof *t + body.len + share.len);
+
+    memset(t, 0, sizeof *t);
+    plx_list_init(&t->node);
+    plx_list_init(&t->questions);
+    t->hook = h;
+    t->deadline_ms = plx_now_ms() + h->config.timeout_ms;
+    t->repeatable = repeatable;
+    t->body = plx_slice_make(t->bytes, body.len);
+    t->share = plx_slice_make(t->bytes + body.len, share.len);
+    if (body.len > 0)
+        memcpy(t->bytes, body.data, body.len);
+    if (share.len > 0) {
+        memcpy(t->bytes + body.len, share.data, share.len);
+        plx_map_put(h->shared, t->share, t);
+    }
+    return t;
+}
+
+/* Nobody can share it from now on. */
+static void unshare(plx_trip *t)
+{
+    if (t->share.len > 0 && plx_map_get(t->hook->shared, t->share) == t)
+        plx_map_remove(t->hook->shared, t->share);
+}
+
+/* Tells all who wait for it, and frees it. */
+static void end(plx_trip *t, int err, plx_slice json)
+{
+    plx_list *n;
+
+    unshare(t);
+    t->state = ENDING;
+    plx_list_remove(&t->node);
+    while ((n = plx_list_shift(&t->questions))) {
+        plx_question *q = PLX_CONTAINER(n, plx_question, node);
+        q->cb(q->arg, err, json);
+        free(q);
+    }
+    free(t);
+}
+
+static void end_failed(plx_trip *t, int err)
+{
+    end(t, err, plx_slice_make(NULL, 0));
+}
+
+static void refuse(plx_trip *t, int err)
+{
+    plx_hook *h = t->hook;
+
+    h->counters.refused++;
+    t->err = err;
+    t->state = REFUSED;
+    unshare(t);
+    plx_list_push(&h->refused, &t->node);
+    plx_later_add(&h->hooks->laters, &h->later);
+}
+
+/* Tells those who were refused; who is refused meanwhile is told in the next turn. */
+static void tell_refused(plx_later *item)
+{
+    plx_hook *h = PLX_CONTAINER(item, plx_hook, later);
+    plx_list now, *n;
+
+    plx_list_init(&now);
+    plx_list_splice(&now, &h->refused);
+    while ((n = now.next) != &now) {
+        plx_trip *t = PLX_CONTAINER(n, plx_trip, node);
+        end_failed(t, t->err);
+    }
+}
+
+/* ---- waiting ---- */
+
+static plx_trip *first_waiting(const plx_hook *h)
+{
+    return plx_list_empty(&h->waiting) ? NULL : PLX_CONTAINER(h->waiting.next, plx_trip, node);
+}
+
+static void stop_waiting(plx_trip *t)
+{
+    plx_list_remove(&t->node);
+    t->hook->counters.waiting--;
+    t->hook->waiting_bytes -= t->body.len;
+}
+
+static void set_late(plx_hook *h)
+{
+    uint64_t now = plx_now_ms(), at;
+    const plx_trip *first = first_waiting(h);
+
+    ev_timer_stop(h->hooks->loop, &h->late);
+    if (!first)
+        return;
+    at = first->deadline_ms;
+    ev_timer_set(&h->late, at > now ? (ev_tstamp)(at - now) / 1000 : 0, 0);
+    ev_timer_start(h->hooks->loop, &h->late);
+}
+
+static void wait_for_place(plx_trip *t)
+{
+    plx_hook *h = t->hook;
+
+    t->state = WAITING;
+    plx_list_push(&h->waiting, &t->node);
+    h->counters.waiting++;
+    h->waiting_bytes += t->body.len;
+    if (h->counters.waiting == 1)
+        set_late(h);
+}
+
+static bool is_full(const plx_hook *h, size_t len)
+{
+    return h->counters.waiting >= PLX_HOOK_WAITING_MAX ||
+           (h->counters.waiting > 0 && h->waiting_bytes + len > PLX_HOOK_WAITING_BYTES);
+}
+
+static void on_late(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    plx_hook *h = timer->data;
+    uint64_t now = plx_now_ms();
+    plx_trip *t;
+
+    (void)loop;
+    (void)revents;
+    while ((t = first_waiting(h)) && t->deadline_ms <= now) {
+        plx_log_limited(PLX_WARNING, "hook \"%s\": too busy: a question found no place in %llu ms",
+                        h->config.name, (unsigned long long)h->config.timeout_ms);
+        stop_waiting(t);
+        refuse(t, PLX_E_TIMEOUT);
+    }
+    set_late(h);
+}
+
+/* ---- in flight ---- */
+
+/* t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t "." body)> */
+static void sign(const plx_trip *t, char *out, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[PLX_DIGEST_MAX];
+    size_t len = plx_digest_len(PLX_SHA256);
+    plx_buf text;
+    int n;
+
+    plx_buf_init(&text, 0);
+    plx_buf_u64(&text, plx_wall_ms() / 1000);
+    n = snprintf(out, size, "t=%s,v1=", plx_buf_cstr(&text));
+    plx_buf_byte(&text, '.');
+    plx_buf_add(&text, t->body);
+    plx_hmac(PLX_SHA256, plx_slice_of(t->hook->config.secret), plx_buf_slice(&text), mac);
+    plx_buf_fini(&text);
+    out += n;
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[mac[i] >> 4];
+        *out++ = digits[mac[i] & 15];
+    }
+    *out = '\0';
+}
+
+static void answered(void *arg, const plx_http_result *result);
+
+static void fly(plx_trip *t)
+{
+    plx_hook *h = t->hook;
+    uint64_t now = plx_now_ms();
+    char signature[128];
+    plx_http_request request = {.url = h->config.url,
+                                .signature = signature,
+                                .body = t->body,
+                                .timeout_ms = t->deadline_ms > now ? t->deadline_ms - now : 1,
+                                .answer_max = PLX_HOOK_ANSWER_MAX,
+                                .repeatable = t->repeatable};
+
+    sign(t, signature, sizeof signature);
+    t->state = FLYING;
+    plx_list_push(&h->flying, &t->node);
+    h->counters.asked++;
+    if (++h->counters.in_flight > h->counters.most_in_flight)
+        h->counters.most_in_flight = h->counters.in_flight;
+    t->post = plx_http_client_post(h->hooks->client, &request, answered, t);
+}
+
+static bool has_room(const plx_hook *h)
+{
+    return h->counters.in_flight < h->config.max_in_flight;
+}
+
+/* Lets those who wait go on as far as there is room; while the application is down they fail. */
+static void go_on(plx_hook *h)
+{
+    plx_trip *t;
+
+    while ((has_room(h) || h->breaker.open) && (t = first_waiting(h))) {
+        stop_waiting(t);
+        if (has_room(h) && plx_breaker_pass(&h->breaker, plx_now_ms(), &t->trial))
+            fly(t);
+        else
+            refuse(t, PLX_E_DOWN);
+    }
+    set_late(h);
+}
+
+/* What an answer is worth. *why is for the log. */
+static int judge(const plx_http_result *r, plx_slice *json, const char **why)
+{
+    plx_json_value value;
+    size_t i = 0;
+
+    *why = r->why;
+    if (r->err != 0)
+        return r->err == PLX_E_TOOBIG ? PLX_E_INVALID : r->err;
+    *why =
+        r->status >= 300 && r->status < 400 ? "it redirects" : "its status is neither 200 nor 204";
+    if (r->status != 200 && r->status != 204)
+        return PLX_E_INVALID;
+    while (i < r->body.len && strchr(" \t\r\n", r->body.data[i]) && r->body.data[i])
+        i++;
+    *json = plx_slice_make(NULL, 0);
+    if (r->status == 204 || i == r->body.len)
+        return 0;
+    *why = "its answer is no JSON object";
+    if (plx_json_check(r->body, &value) != 0 || value.type != PLX_JSON_OBJECT)
+        return PLX_E_INVALID;
+    *json = value.text;
+    return 0;
+}
+
+/* Whether that is how an application looks that is down. */
+static bool is_sick(const plx_http_result *r)
+{
+    return r->err == PLX_E_DOWN || r->err == PLX_E_TIMEOUT || r->status >= 500;
+}
+
+static void report(plx_hook *h, const plx_http_result *r, const char *why)
+{
+    h->counters.failed++;
+    if (r->status > 0)
+        plx_log_limited(PLX_WARNING, "hook \"%s\" failed: %s (status %u)", h->config.name, why,
+                        r->status);
+    else
+        plx_log_limited(PLX_WARNING, "hook \"%s\" failed: %s", h->config.name, why);
+}
+
+static void tell_breaker(plx_trip *t, bool sick)
+{
+    plx_hook *h = t->hook;
+
+    if (!sick) {
+        if (h->breaker.open)
+            plx_info("hook \"%s\" answers again", h->config.name);
+        plx_breaker_good(&h->breaker);
+    } else if (plx_breaker_bad(&h->breaker, plx_now_ms(), t->trial)) {
+        h->counters.opened++;
+        plx_log_limited(PLX_WARNING, "hook \"%s\" is down: questions fail at once while it is",
+                        h->config.name);
+    }
+    h->counters.down = h->breaker.open;
+}
+
+static void answered(void *arg, const plx_http_result *result)
+{
+    plx_trip *t = arg;
+    plx_hook *h = t->hook;
+    plx_slice json = {NULL, 0};
+    const char *why;
+    int err = judge(result, &json, &why);
+
+    h->counters.in_flight--;
+    if (err != 0)
+        report(h, result, why);
+    tell_breaker(t, is_sick(result));
+    end(t, err, json);
+    go_on(h);
+}
+
+/* ---- questions ---- */
+
+static plx_question *join(plx_trip *t, plx_hook_cb *cb, void *arg)
+{
+    plx_question *q = plx_alloc(sizeof *q);
+
+    q->trip = t;
+    q->cb = cb;
+    q->arg = arg;
+    plx_list_push(&t->questions, &q->node);
+    return q;
+}
+
+static void send(plx_trip *t)
+{
+    plx_hook *h = t->hook;
+
+    if (!has_room(h)) {
+        if (h->breaker.open)
+            refuse(t, PLX_E_DOWN);
+        else if (is_full(h, t->body.len))
+            refuse(t, PLX_E_BUSY);
+        else
+            wait_for_place(t);
+    } else if (plx_breaker_pass(&h->breaker, plx_now_ms(), &t->trial)) {
+        fly(t);
+    } else {
+        refuse(t, PLX_E_DOWN);
+    }
+}
+
+plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool repeatable,
+                           plx_hook_cb *cb, void *arg)
+{
+    plx_trip *t = share.len > 0 ? plx_map_get(hook->shared, share) : NULL;
+    plx_question *q;
+
+    if (t) {
+        hook->counters.shared++;
+        return join(t, cb, arg);
+    }
+    t = trip_new(hook, body, share, repeatable);
+    q = join(t, cb, arg);
+    send(t);
+    return q;
+}
+
+void plx_question_cancel(plx_question *question)
+{
+    plx_trip *t = question->trip;
+
+    plx_list_remove(&question->node);
+    free(question);
+    if (t->state == WAITING && plx_list_empty(&t->questions)) {
+        stop_waiting(t);
+        end_failed(t, PLX_E_GONE);
+    }
+}
+
+const plx_hook_counters *plx_hook_counts(const plx_hook *hook)
+{
+    return &hook->counters;
+}
+
+const char *plx_hook_name(const plx_hook *hook)
+{
+    return hook->config.name;
+}
+
+void plx_hook_complain(plx_hook *hook, const char *why)
+{
+    hook->counters.wrong++;
+    plx_log_limited(PLX_WARNING, "hook \"%s\" answers wrongly: %s", hook->config.name, why);
+}
+
+/* ---- hooks ---- */
+
+plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
+{
+    plx_hook *h = plx_alloc_zero(1, sizeof *h);
+
+    h->hooks = hooks;
+    h->config = *config;
+    h->shared = plx_map_new();
+    plx_list_init(&h->waiting);
+    plx_list_init(&h->flying);
+    plx_list_init(&h->refused);
+    ev_timer_init(&h->late, on_late, 0, 0);
+    h->late.data = h;
+    plx_later_init(&h->later, tell_refused);
+    plx_list_push(&hooks->list, &h->node);
+    return h;
+}
+
+static void end_all(plx_list *list)
+{
+    plx_list *n;
+
+    while ((n = list->next) != list) {
+        plx_trip *t = PLX_CONTAINER(n, plx_trip, node);
+        if (t->post)
+            plx_http_post_drop(t->post);
+        end_failed(t, PLX_E_GONE);
+    }
+}
+
+void plx_hook_close(plx_hook *hook)
+{
+    /* Whoever asks again from inside its callback is refused, and told as well. */
+    hook->config.max_in_flight = 0;
+    hook->breaker.open = true;
+    while (!plx_list_empty(&hook->flying) || !plx_list_empty(&hook->waiting) ||
+           !plx_list_empty(&hook->refused)) {
+        end_all(&hook->flying);
+        end_all(&hook->waiting);
+        end_all(&hook->refused);
+    }
+    plx_later_cancel(&hook->later);
+    ev_timer_stop(hook->hooks->loop, &hook->late);
+    plx_list_remove(&hook->node);
+    plx_map_free(hook->shared);
+    free(hook);
+}
+
+const plx_hook *plx_hooks_next(const plx_hooks *hooks, const plx_hook *after)
+{
+    const plx_list *n;
+
+    if (!hooks)
+        return NULL;
+    n = after ? after->node.next : hooks->list.next;
+    return n != &hooks->list ? PLX_CONTAINER((plx_list *)n, plx_hook, node) : NULL;
+}
+
+plx_hooks *plx_hooks_new(struct ev_loop *loop)
+{
+    plx_hooks *hooks = plx_alloc_zero(1, sizeof *hooks);
+
+    hooks->loop = loop;
+    hooks->client = plx_http_client_new(loop);
+    plx_laters_init(&hooks->laters, loop);
+    plx_list_init(&hooks->list);
+    return hooks;
+}
+
+void plx_hooks_free(plx_hooks *hooks)
+{
+    if (!hooks)
+        return;
+    while (!plx_list_empty(&hooks->list))
+        plx_hook_close(PLX_CONTAINER(hooks->list.next, plx_hook, node));
+    plx_http_client_free(hooks->client);
+    plx_laters_fini(&hooks->laters);
+    free(hooks);
+}
