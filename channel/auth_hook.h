@@ -2,7 +2,8 @@
  * (auth type "hook"). One for each such socket section and worker.
  *
  *     {"hook":"connect","socket":{"path","transport","params":{},"headers":{},"remote_ip"}}
- *     -> {"status":"ok","claims":{...},"cache_s":n}  |  {"status":"error","reason":"...","cache_s":n}
+ *     -> {"status":"ok","claims":{...},"cache_s":n}  |
+ * {"status":"error","reason":"...","cache_s":n}
  *
  * An answer with cache_s is kept for so long (a day at most), under the very bytes of the
  * forwarded headers and the parameters, and gives whoever comes with the same ones the same claims,
@@ -63,8 +64,8 @@ void plx_auth_question_cancel(plx_auth_question *q);
 typedef struct plx_auth_hook_counters {
     uint64_t accepted, refused; /* by the application, also from the cache */
     uint64_t unanswered;
-    uint64_t cached;             /* of the accepted and refused: without asking */
-    size_t entries, bytes;       /* in the cache now */
+    uint64_t cached;       /* of the accepted and refused: without asking */
+    size_t entries, bytes; /* in the cache now */
 } plx_auth_hook_counters;
 plx_auth_hook_counters plx_auth_hook_counts(const plx_auth_hook *h);
 

@@ -16,6 +16,7 @@
 #include "channel/template.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Bounds of what a socket keeps for its whole life. */

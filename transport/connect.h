@@ -16,7 +16,7 @@
 typedef struct plx_connect {
     const plx_config *config;
     const plx_socket_config *socket;
-    plx_auth_hook *hook; /* auth type hook: the section's; else not looked at */
+    plx_auth_hook *hook;   /* auth type hook: the section's; else not looked at */
     const char *transport; /* "websocket" | "longpoll" */
     const plx_http_request *request;
     const plx_pair *path_vars; /* of "/socket/:room" */
@@ -31,7 +31,7 @@ typedef struct plx_connected {
     enum plx_vsn vsn;
     plx_slice params, claims; /* JSON objects; params without the auth and the CSRF parameter */
     plx_slice id;             /* may be empty */
-    uint64_t expires_ms;      /* the socket is to be closed at this time of the wall clock; 0: never */
+    uint64_t expires_ms; /* the socket is to be closed at this time of the wall clock; 0: never */
 } plx_connected;
 
 /* err: 0, PLX_E_DENIED (403: logged with its reason), PLX_E_INVALID (400: the query is no text), or

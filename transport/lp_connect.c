@@ -220,7 +220,8 @@ static bool skip_pair(void *arg, size_t index, plx_slice name, plx_slice value)
 void plx_lp_connect(const plx_lp_request *r)
 {
     plx_slice auth = {NULL, 0};
-    r->http->header(r->http, "x-phoenix-authtoken", &auth);
+    if (!r->http->header(r->http, "x-phoenix-authtoken", &auth))
+        auth = plx_slice_make(NULL, 0);
     const plx_connect who = {
         .config = r->lp->config,
         .socket = r->socket,

@@ -458,7 +458,8 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
     bool expired = strcmp(reason, "expired") == 0;
     plx_socket *s = build(lp, work, &scratch);
     plx_lp_post_gone(lp, work->sid);
-    clean(lp, work, s, expired || strcmp(reason, "disconnected") == 0);
+    clean(lp, work, s,
+          expired || strcmp(reason, "disconnected") == 0 || strcmp(reason, "token expired") == 0);
     if (s) {
         s->keeps_presence = true; /* that was seen to */
         plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);

@@ -68,11 +68,11 @@ typedef struct plx_ws_conn {
     bool in_id_map : 1;
     bool phoenix : 1;     /* the subprotocol to be answered */
     bool unavailable : 1; /* REFUSING: with 503 */
-    bool paused : 1;   /* not reading: too much is under way */
-    bool relieved : 1; /* not any more */
-    bool discard : 1;  /* CLOSING: nothing that comes is looked at */
-    bool shut_due : 1; /* CLOSING: end our side as soon as everything is written */
-    bool shut : 1;     /* done */
+    bool paused : 1;      /* not reading: too much is under way */
+    bool relieved : 1;    /* not any more */
+    bool discard : 1;     /* CLOSING: nothing that comes is looked at */
+    bool shut_due : 1;    /* CLOSING: end our side as soon as everything is written */
+    bool shut : 1;        /* done */
 } plx_ws_conn;
 
 struct plx_ws_server {

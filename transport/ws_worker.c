@@ -20,6 +20,7 @@
 typedef struct worker {
     plx_config *config;
     plx_channels *channels;
+    plx_hooks *hooks;
     struct ev_loop *loop;
     plx_store *store;
     plx_ws_server *server;
@@ -161,6 +162,8 @@ static void start(worker *w, int listen_fd)
     ev_signal_start(w->loop, &w->sigterm);
     ev_init(&w->patience, on_patience);
     w->patience.data = w;
+    w->hooks = plx_hooks_new(w->loop);
+    plx_channels_start(w->channels, w->config->socket_count, w->hooks);
     w->store = plx_store_open(w->loop, w->config, &options);
     w->server = plx_ws_server_new(w->store, w->config, w->channels);
     plx_ws_server_listen(w->server, listen_fd);
@@ -174,6 +177,9 @@ static void stop(worker *w)
     ev_timer_stop(w->loop, &w->patience);
     say_goodbye(w);
     plx_store_close(w->store);
+    plx_channels_close(w->channels, w->config->socket_count);
+    w->channels = NULL;
+    plx_hooks_free(w->hooks);
     ev_signal_stop(w->loop, &w->sigterm);
 }
 
