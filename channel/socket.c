@@ -1,5 +1,6 @@
 /* A socket's life, its memberships, and where a message goes. See socket_core.h for how the parts
  * work together. */
+#include "base/clock.h"
 #include "channel/socket_core.h"
 #include <stdlib.h>
 
@@ -268,6 +269,7 @@ void plx_socket_handle(plx_socket *s, const plx_message *m)
     plx_lane *lane = NULL;
 
     plx_socket_enter(s);
+    s->message_ms = s->entry != 0 ? s->entry_ms : plx_now_ms();
     if (m->topic.kind == PLX_TERM_STRING)
         lane = lane_to_wait_in(s, m->topic.text);
     if (is_heartbeat(m)) {

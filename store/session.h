@@ -88,6 +88,7 @@ typedef struct plx_entry {
     enum plx_entry_kind kind;
     unsigned status; /* the body status that the POST gets when all is handled: 200 or 400 */
     plx_slice body;
+    uint64_t came_ms; /* when it was appended, by Redis' clock; 0: an older version wrote it */
 } plx_entry;
 
 /* What a poll or a look at the queue gives. */
