@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /* Takes a message out of the bucket at *full_ns: true, or false when it is empty (and then nothing
- * is changed, unless the clock has gone back). per_s: 1..1000000; burst: how many it holds, 0: as many as per_s. now_ms: since the
- * clock's beginning, below 2^44. */
+ * is changed, unless the clock has gone back). per_s: 1..1000000; burst: how many it holds, 0: as
+ * many as per_s. now_ms: since the clock's beginning, below 2^44. */
 bool plx_rate_take(uint64_t *full_ns, uint64_t per_s, uint64_t burst, uint64_t now_ms);
 
 #endif

@@ -238,7 +238,7 @@ static enum plx_refusal judge(const plx_call *call, const plx_slice *event)
     enum plx_refusal refusal;
 
     if (call->kind == PLX_CALL_INFO)
-        return true;
+        return PLX_ALLOWED;
     if (call->kind == PLX_CALL_JOIN)
         return plx_rules_join(&asker, call->own.bytes.len);
     refusal = plx_rules_push(&asker, *event, call->own.bytes.len, &m->bucket, s->message_ms);
