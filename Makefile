@@ -99,16 +99,16 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
 FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
-           plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
+           plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect plx_control_unsubscribe \
            plx_store_refusal ev_timer_start
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded socket_recovery track admin api) \
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socket_recorded socket_recovery track admin api) \
   $(B)/fuzz/socket: LDFLAGS += $(FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \
-            plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_mailbox_supersede \
+            plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
             plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
@@ -130,12 +130,14 @@ KIT     := $(B)/lib/libpollux-test.a
 KITOBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/kit/*.c))
 KITLIBS := json-c libcrypto
 VISIBLE := plx_channel_* plx_call_* plx_delivery_* plx_admission_* plx_object_* plx_slice_* plx_test_* plx_strerror
+# Also what only a module calls comes out of the archive.
+KITNEEDS := plx_channel_track plx_channel_update plx_channel_untrack plx_channel_presences
 $(KIT): $(KITOBJS) $(OBJS)
 	@mkdir -p $(@D)
 	$(SAY) kit $@
 	$(QUIET)rm -f $@ $(@D)/core.a
 	$(QUIET)$(AR) rc $(@D)/core.a $(filter $(B)/obj/base/% $(B)/obj/channel/% $(B)/obj/store/event.o $(B)/obj/store/reply.o,$(filter-out $(B)/obj/channel/cli/%,$(OBJS)))
-	$(QUIET)$(LD) -r -o $(@D)/kit.o $(KITOBJS) $(@D)/core.a
+	$(QUIET)$(LD) -r $(KITNEEDS:%=-u %) -o $(@D)/kit.o $(KITOBJS) $(@D)/core.a
 	@! nm -u $(@D)/kit.o | grep -w 'plx_[a-z_]*' || { echo "the test kit lacks these" >&2; exit 1; }
 	$(QUIET)objcopy -w $(VISIBLE:%=--keep-global-symbol='%') $(@D)/kit.o
 	$(QUIET)$(AR) rc $@ $(@D)/kit.o

@@ -80,8 +80,13 @@ typedef struct plx_q_entry {
 
 enum plx_entry_kind {
     PLX_ENTRY_POST = 'p', /* a client's POST: lines */
-    PLX_ENTRY_LOST = 'l'  /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_LOST = 'l', /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_CLOSE = 'c' /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
 };
+
+/* Outcomes of a PLX_ENTRY_CLOSE. */
+#define PLX_CLOSED_ONE  200
+#define PLX_CLOSED_NONE 404
 
 typedef struct plx_entry {
     uint64_t id;
@@ -143,6 +148,11 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
                       unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb,
                       void *arg);
 
+/* Appends an entry for others to work: the lease is not taken and the session's life not extended.
+ * WAIT with its number; a "done" note comes. err: as above. */
+void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice body,
+                        plx_post_cb *cb, void *arg);
+
 /* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
  * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
  * empty). */
@@ -152,6 +162,7 @@ typedef struct plx_commit {
     plx_slice sid;
     uint64_t fence;
     uint64_t entry;
+    unsigned status;      /* the entry's outcome; 0: the one that it came with */
     const plx_q_entry *q; /* messages for this socket, in order */
     size_t q_count;
     const plx_slot *set; /* slots to write: new ones, or with changed state */
