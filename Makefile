@@ -99,16 +99,16 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 # Unit tests that stand in for the store (tests/unit/fake_store.h): the linker puts __wrap_X in the
 # place of X.
 FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
-           plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect \
+           plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect plx_control_unsubscribe \
            plx_store_refusal ev_timer_start
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_recorded socket_recovery track admin api) \
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socket_recorded socket_recovery socket_rules track admin api) \
   $(B)/fuzz/socket: LDFLAGS += $(FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \
-            plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_mailbox_supersede \
+            plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
             plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
@@ -119,7 +119,7 @@ $(B)/unit/test_lp_poll $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/un
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
 $(patsubst %,$(B)/unit/test_%,auth_hook connect lp_connect): \
   LDFLAGS += $(HOOK_FAKED:%=-Wl,--wrap=%)
-$(B)/unit/test_backends $(B)/unit/test_socket_recorded: | $(MODULES)
+$(B)/unit/test_backends $(B)/unit/test_socket_recorded $(B)/unit/test_kit: | $(MODULES)
 
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
 # them.
@@ -127,6 +127,28 @@ $(B)/modules/%.so: tests/backend/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(SAY) so $@
 	$(QUIET)$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -MMD -MP $< -o $@
+
+# The test kit for authors of modules: the channel core over a store in memory, in one object in
+# which only what is public is visible. It must not want for anything of ours.
+KIT     := $(B)/lib/libpollux-test.a
+KITOBJS := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/kit/*.c))
+KITLIBS := json-c libcrypto
+VISIBLE := plx_channel_* plx_call_* plx_delivery_* plx_admission_* plx_object_* plx_slice_* plx_test_* plx_strerror
+# Also what only a module calls comes out of the archive.
+KITNEEDS := plx_channel_track plx_channel_update plx_channel_untrack plx_channel_presences
+$(KIT): $(KITOBJS) $(OBJS)
+	@mkdir -p $(@D)
+	$(SAY) kit $@
+	$(QUIET)rm -f $@ $(@D)/core.a
+	$(QUIET)$(AR) rc $(@D)/core.a $(filter $(B)/obj/base/% $(B)/obj/channel/% $(B)/obj/store/event.o $(B)/obj/store/reply.o,$(filter-out $(B)/obj/channel/cli/%,$(OBJS)))
+	$(QUIET)$(LD) -r $(KITNEEDS:%=-u %) -o $(@D)/kit.o $(KITOBJS) $(@D)/core.a
+	@! nm -u $(@D)/kit.o | grep -w 'plx_[a-z_]*' || { echo "the test kit lacks these" >&2; exit 1; }
+	$(QUIET)objcopy -w $(VISIBLE:%=--keep-global-symbol='%') $(@D)/kit.o
+	$(QUIET)$(AR) rc $@ $(@D)/kit.o
+$(B)/unit/test_kit: $(B)/obj/tests/unit/test_kit.o $(KIT)
+	@mkdir -p $(@D)
+	$(SAY) ld $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(shell pkg-config --libs $(KITLIBS)) -lcmocka -o $@
 
 # Without libFuzzer (FUZZ=1) a fuzz target replays the inputs that it is given.
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/fuzz_%.o $(if $(FUZZ),,$(B)/obj/tests/fuzz/replay.o) $(OBJS)
@@ -217,13 +239,14 @@ UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd/system
 INCLUDE := $(DESTDIR)$(PREFIX)/include/pollux
 PAGE    := $(addprefix conf/demo/,index.html style.css dark.css boot.js chat.js connection.js view.js)
 # The headers for channel modules, installed side by side: their includes are made to say so.
-PUBLIC  := channel/backend.h base/slice.h base/error.h
+PUBLIC  := channel/backend.h base/slice.h base/error.h tests/kit/test.h
+PCFILES := pollux-module.pc pollux-test.pc
 FLATTEN := sed 's|^\#include "[a-z/]*/\([a-z_]*\.h\)"|\#include "\1"|'
 ABI     := $(shell sed -n 's/^\#define PLX_BACKEND_ABI //p' channel/backend.h)
 PCDIR   := $(DESTDIR)$(PREFIX)/lib/pkgconfig
 MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 
-install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if given
+install: $(PROGRAMS) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 conf/demo.conf $(SHARE)
@@ -232,8 +255,9 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
 	for f in $(PUBLIC); do \
 	  $(FLATTEN) $$f > $(INCLUDE)/$${f##*/} && chmod 644 $(INCLUDE)/$${f##*/} || exit 1; done
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@ABI@|$(ABI)|' conf/pollux-module.pc.in > $(PCDIR)/pollux-module.pc
-	chmod 644 $(PCDIR)/pollux-module.pc
+	install -m 644 $(KIT) $(DESTDIR)$(PREFIX)/lib
+	for f in $(PCFILES); do \
+	  sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@ABI@|$(ABI)|' conf/$$f.in > $(PCDIR)/$$f && chmod 644 $(PCDIR)/$$f || exit 1; done
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
 	install -m 644 conf/nginx/pollux-upstream.conf $(DOC)/nginx-upstream.conf
@@ -242,7 +266,8 @@ install: $(PROGRAMS) ## install under PREFIX (/usr/local), below DESTDIR if give
 
 uninstall: ## remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(PROGRAMS))) \
-	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service))) $(PCDIR)/pollux-module.pc
+	  $(addprefix $(UNITDIR)/,$(notdir $(wildcard conf/systemd/*.service))) \
+	  $(PCFILES:%=$(PCDIR)/%) $(DESTDIR)$(PREFIX)/lib/$(notdir $(KIT))
 	rm -rf $(SHARE) $(DOC) $(INCLUDE)
 	-rmdir $(MODDIR) 2>/dev/null # what others have put there stays
 

@@ -1,5 +1,6 @@
 /* Do the values go together? Here: who is asked about a socket or a channel, auth and backends. */
 #include "base/config_parts.h"
+#include "base/pem.h"
 
 void plx_config_check_placeholder(const char *what, const char *secret, unsigned line,
                                   plx_problems *p)
@@ -65,6 +66,30 @@ static bool public_key(const char *algorithm)
     return algorithm[0] != 'H';
 }
 
+/* What is wrong with a key for an algorithm; NULL: nothing. */
+static const char *unfit(const char *algorithm, enum plx_pem kind)
+{
+    if (!public_key(algorithm))
+        return kind == PLX_PEM_NONE ? NULL : "a shared secret for HS..., not a PEM key";
+    if (strcmp(algorithm, "ES256") == 0)
+        return kind == PLX_PEM_P256 ? NULL : "a PEM public key on the curve P-256 for ES256";
+    return kind == PLX_PEM_RSA ? NULL : "a PEM public RSA key of at least 2048 bits for RS256";
+}
+
+/* One place for the rule that no public key is ever a shared secret. */
+static void check_jwt_key(const plx_auth_config *a, const char *name, char *const *key,
+                          const plx_config_notes *notes, plx_problems *p)
+{
+    for (size_t i = 0; *key && i < a->algorithms.count; i++) {
+        const char *expected = unfit(a->algorithms.items[i], plx_pem_kind(plx_slice_of(*key)));
+        if (!expected)
+            continue;
+        plx_problem_add(p, plx_config_line(notes, key, 1),
+                        "'%s' does not fit 'algorithms' (expected %s)", name, expected);
+        return;
+    }
+}
+
 static void check_jwt(const plx_auth_config *a, unsigned line, const plx_config_notes *notes,
                       plx_problems *p)
 {
@@ -84,6 +109,8 @@ static void check_jwt(const plx_auth_config *a, unsigned line, const plx_config_
         plx_problem_add(p, plx_config_line(notes, &a->algorithms, line),
                         "'algorithms' mixes shared secrets (HS...) with public keys (expected one "
                         "kind, because there is one 'key')");
+    check_jwt_key(a, "key", &a->key, notes, p);
+    check_jwt_key(a, "previous_key", &a->previous_key, notes, p);
 }
 
 static void check_hook(const plx_socket_config *s, unsigned line, const plx_config_notes *notes,

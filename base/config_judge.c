@@ -175,7 +175,8 @@ const char *plx_judge_name(plx_slice v)
 /* A PEM public key has line breaks, and a few hundred bytes. */
 const char *plx_judge_key(plx_slice v)
 {
-    return v.len >= 16 && v.len <= 16384
+    bool file = v.len > 5 && plx_slice_starts(v, plx_slice_of("file:"));
+    return file || (v.len >= 16 && v.len <= 16384)
                ? NULL
                : "a key of at least 16 characters (32 random ones are good), or file:PATH";
 }

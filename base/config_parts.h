@@ -6,6 +6,7 @@
  *   config_judge.c    is this one value possible?
  *   config_check.c    do the values go together?
  *   config_check_app.c  the same for what asks an application: auth and backends
+ *   config_files.c    files: itself, secrets, keys
  *   config_problems.c what was wrong
  *   config.c          plx_config_load, which runs them in this order
  */
@@ -13,6 +14,7 @@
 #define PLX_BASE_CONFIG_PARTS_H
 
 #include "base/config.h"
+#include <sys/types.h>
 
 /* ---- Problems ---- */
 
@@ -140,6 +142,17 @@ int plx_config_read(const char *text, const plx_config_opens *opens, plx_config 
                     plx_config_notes *notes, plx_problems *p);
 /* The line where a member of the configuration was given, else `otherwise`. */
 unsigned plx_config_line(const plx_config_notes *notes, const void *member, unsigned otherwise);
+
+/* ---- Files ---- */
+
+/* A regular file (a FIFO would hang, a device never end), at most as long as out's bound.
+ * PLX_E_SYSTEM with errno, PLX_E_TOOBIG, PLX_E_INVALID (not a regular file). */
+int plx_config_read_file(const char *path, plx_buf *out, mode_t *mode);
+/* What such an error means, for people; errno as it was then. */
+const char *plx_config_unreadable(int err);
+/* Reads secret_file, previous_secret_file, and every auth's "file:PATH" in `key` and
+ * `previous_key`, which become what the files hold, without white space at their ends. */
+void plx_config_read_secrets(plx_config *c, const plx_config_notes *notes, plx_problems *p);
 
 /* ---- Judging ---- */
 

@@ -1,5 +1,5 @@
-/* The server API's operations. A body is read, what is right in it is handed to the store in its
- * order, and the answer goes out when all answers are there. */
+/* Publishing. A body is read, what is right in it is handed to the store in its order, and the
+ * answer goes out when all answers are there. */
 #include "channel/admin.h"
 
 #include "base/alloc.h"
@@ -8,7 +8,6 @@
 #include "base/json_scan.h"
 #include "channel/admin_error.h"
 #include "channel/admin_request.h"
-#include "store/control.h"
 #include <stdlib.h>
 
 #define BATCH_MAX 1000u
@@ -30,18 +29,6 @@ static void answer_error(plx_admin_cb *cb, void *arg, unsigned status, const cha
     plx_admin_error(document, code, hint, "%s", message);
     plx_admin_answer(cb, arg, status, document);
 }
-
-static void say_unavailable(json_object *document, int err)
-{
-    plx_admin_error(document, "unavailable",
-                    err == PLX_E_DOWN
-                        ? "Nothing was done. Try again in a moment."
-                        : "It may have been done nevertheless. Try again; a publication with a"
-                          " \"key\" is not published twice.",
-                    "Redis: %s", plx_strerror(err));
-}
-
-/* ---- publish ---- */
 
 struct batch;
 
@@ -94,7 +81,7 @@ static void published(void *arg, int err, const plx_position *position, bool rep
         plx_json_put(it->answer, "position", plx_json_new_text(plx_slice_of(text)));
         it->status = 200;
     } else {
-        say_unavailable(it->answer, err);
+        plx_admin_unavailable(it->answer, err);
         it->status = 503;
     }
     batch_unref(it->batch);
@@ -157,74 +144,23 @@ static void publish_array(plx_store *s, plx_slice array, plx_admin_cb *cb, void 
     batch_unref(b);
 }
 
-static void answer_invalid_json(plx_admin_cb *cb, void *arg)
-{
-    answer_error(cb, arg, 400, "invalid_json", NULL, "the body is no valid JSON (RFC 8259)");
-}
-
 void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg)
 {
+    json_object *error = plx_json_new_object();
     plx_json_value value;
+    unsigned status = plx_admin_read_body(body, &value, error);
     batch *b;
 
-    if (plx_json_check(body, &value) != 0) {
-        answer_invalid_json(cb, arg);
-    } else if (value.type == PLX_JSON_ARRAY) {
+    if (status != 0) {
+        plx_admin_answer(cb, arg, status, error);
+        return;
+    }
+    json_object_put(error);
+    if (value.type == PLX_JSON_ARRAY) {
         publish_array(s, value.text, cb, arg);
     } else {
         b = batch_new(cb, arg, 1, false);
         publish_item(s, b, 0, value);
         batch_unref(b);
     }
-}
-
-/* ---- disconnect ---- */
-
-typedef struct waiter {
-    plx_admin_cb *cb;
-    void *arg;
-} waiter;
-
-static void disconnected(void *arg, int err, unsigned sockets)
-{
-    waiter *w = arg;
-    json_object *document = plx_json_new_object();
-
-    if (err == 0)
-        plx_json_put(document, "sockets", plx_json_new_number(sockets));
-    else
-        say_unavailable(document, err);
-    plx_admin_answer(w->cb, w->arg, err == 0 ? 200 : 503, document);
-    free(w);
-}
-
-static void disconnect_id(plx_store *s, plx_slice id, plx_admin_cb *cb, void *arg)
-{
-    waiter *w = plx_alloc(sizeof *w);
-
-    *w = (waiter){cb, arg};
-    plx_control_disconnect(s, id, disconnected, w);
-}
-
-void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg)
-{
-    json_object *error;
-    plx_json_value value;
-    plx_buf id;
-    unsigned status;
-
-    if (plx_json_check(body, &value) != 0) {
-        answer_invalid_json(cb, arg);
-        return;
-    }
-    error = plx_json_new_object();
-    plx_buf_init(&id, 0);
-    status = plx_admin_read_id(value, &id, error);
-    if (status == 0) {
-        disconnect_id(s, plx_buf_slice(&id), cb, arg);
-        json_object_put(error);
-    } else {
-        plx_admin_answer(cb, arg, status, error);
-    }
-    plx_buf_fini(&id);
 }

@@ -1,9 +1,9 @@
 /* The server API's operations, shared by the HTTP API and the command line.
  *
- * Each takes the request as its words on the wire say (APPLICATIONS: POST /publish, POST
- * /disconnect, GET /history, GET /health) and answers with a JSON document and an HTTP status.
- * Errors are
- * {"error":{"code":"...","message":"...","hint":"..."}}.
+ * Each takes the request as its words on the wire say (README, "Server API") and
+ * answers with a JSON document and an HTTP status. Errors are
+ * {"error":{"code":"...","message":"...","hint":"..."}}: a name for programs, what is wrong, and
+ * what to do about it.
  */
 #ifndef PLX_CHANNEL_ADMIN_H
 #define PLX_CHANNEL_ADMIN_H
@@ -34,8 +34,12 @@ void plx_admin_presence(plx_store *s, plx_slice query, plx_admin_cb *cb, void *a
  * there yet), 404 unknown_topic, 422, 503 as above. */
 void plx_admin_history(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
 
-/* body: {"id":"..."} -> {"sockets":n}. */
+/* body: {"id":"..."} -> {"sockets":n}: closes every socket of that id. */
 void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
+
+/* body: {"id":"...","topic":"..."} -> {"channels":n}: closes the topic's channel on every socket of
+ * that id. 404 unknown_topic, 422, 503 as above. */
+void plx_admin_unsubscribe(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
 /* {"status":"ok","redis":"up","worker":...} 200, or 503 with what is wrong: proves a round trip of
  * a message through Redis pub/sub back to this worker, not only a PING. */

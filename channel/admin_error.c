@@ -1,4 +1,5 @@
 #include "channel/admin_error.h"
+#include "base/error.h"
 
 /* What a caller sent is quoted in messages, but not megabytes of it. */
 #define MESSAGE_MAX 2048
@@ -21,6 +22,16 @@ void plx_admin_error(json_object *document, const char *code, const char *hint, 
         plx_json_put(error, "hint", plx_json_new_text(plx_slice_of(hint)));
     plx_json_put(document, "error", error);
     plx_buf_fini(&message);
+}
+
+void plx_admin_unavailable(json_object *document, int err)
+{
+    plx_admin_error(document, "unavailable",
+                    err == PLX_E_DOWN
+                        ? "Nothing was done. Try again in a moment."
+                        : "It may have been done nevertheless. Try again; a publication with a"
+                          " \"key\" is not published twice.",
+                    "Redis: %s", plx_strerror(err));
 }
 
 void plx_admin_answer(plx_admin_cb *cb, void *arg, unsigned status, json_object *document)

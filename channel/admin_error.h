@@ -12,6 +12,9 @@
 void plx_admin_error(json_object *document, const char *code, const char *hint, const char *format,
                      ...) __attribute__((format(printf, 4, 5)));
 
+/* The error "unavailable", of a store's call that asked for a change. */
+void plx_admin_unavailable(json_object *document, int err);
+
 /* Calls cb with a document, which it takes. */
 void plx_admin_answer(plx_admin_cb *cb, void *arg, unsigned status, json_object *document);
 

@@ -11,6 +11,17 @@
 
 #define HISTORY_LIMIT 100 /* messages that are given when nobody says how many */
 
+unsigned plx_admin_read_body(plx_slice body, plx_json_value *value, json_object *error)
+{
+    if (plx_json_check(body, value) == 0)
+        return 0;
+    plx_admin_error(error, "invalid_json",
+                    "Let a JSON library write it. NaN, single quotes, raw newlines in strings, lone"
+                    " surrogates and text that is not UTF-8 are no JSON.",
+                    body.len == 0 ? "the body is empty" : "the body is no valid JSON (RFC 8259)");
+    return 400;
+}
+
 /* The name of a member among the known ones, or NULL with an error. It is read as json-c reads a
  * value: as a name it would end at a U+0000. */
 static const char *known_name(plx_slice key, const char *const *names, const char *known,
@@ -74,7 +85,10 @@ static unsigned read_name(json_object *members, const char *name, const char *co
     *out = plx_json_text(value);
     if (out->len > 0 && out->len <= max)
         return 0;
-    plx_admin_error(error, code, NULL, "\"%s\" must be a string of 1 to %zu bytes%s", name, max,
+    plx_admin_error(error, code,
+                    there ? "Shorten it, or write it as a JSON string in UTF-8."
+                          : "Add it; the README's table of the server API shows each request.",
+                    "\"%s\" must be a string of 1 to %zu bytes%s", name, max,
                     there ? "" : "; it is missing");
     return 422;
 }
@@ -86,7 +100,8 @@ static unsigned read_binary(json_object *base64, plx_admin_publication *out, jso
     plx_buf_clear(&out->binary);
     if (!text.data || plx_base64_decode(&out->binary, text,
                                         PLX_B64_STANDARD | PLX_B64_NOPAD | PLX_B64_EITHER) != 0) {
-        plx_admin_error(error, "invalid_payload", NULL,
+        plx_admin_error(error, "invalid_payload",
+                        "Use the alphabet with + and / or that with - and _; padding is optional.",
                         "\"payload_base64\" must be a string in Base64");
         return 422;
     }
@@ -109,7 +124,8 @@ static unsigned read_payload(plx_slice json, size_t max, plx_admin_publication *
     unsigned status = 0;
 
     if (is_binary == (json.len > 0)) {
-        plx_admin_error(error, "invalid_payload", NULL,
+        plx_admin_error(error, "invalid_payload",
+                        "Send any JSON value as \"payload\", or bytes as \"payload_base64\".",
                         "expected either \"payload\" or \"payload_base64\"");
         return 422;
     }
@@ -237,8 +253,8 @@ static unsigned read_limit(json_object *members, plx_admin_history_query *out, j
     out->limit = n;
     if (n >= 1 && n <= PLX_HISTORY_LIMIT)
         return 0;
-    plx_admin_error(error, "invalid_limit", NULL, "\"limit\" must be a number from 1 to %d",
-                    PLX_HISTORY_LIMIT);
+    plx_admin_error(error, "invalid_limit", "Ask for more with the \"since\" of the answer.",
+                    "\"limit\" must be a number from 1 to %d", PLX_HISTORY_LIMIT);
     return 422;
 }
 
@@ -288,6 +304,29 @@ unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error)
         status = read_name(members, "id", "invalid_id", PLX_NAME_MAX, &text, error);
     if (status == 0)
         plx_buf_add(id, text);
+    json_object_put(members);
+    return status;
+}
+
+unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value body, plx_buf *id,
+                                    plx_buf *topic, json_object *error)
+{
+    static const char *const names[] = {"id", "topic", NULL};
+    json_object *members = plx_json_new_object();
+    uint64_t size = 0, ttl_s = 0;
+    plx_slice name, channel, none;
+    unsigned status = read_members(body, names, "Members are id and topic.", members, &none, error);
+
+    if (status == 0)
+        status = read_name(members, "id", "invalid_id", PLX_NAME_MAX, &name, error);
+    if (status == 0)
+        status = read_name(members, "topic", "invalid_topic", PLX_NAME_MAX, &channel, error);
+    if (status == 0) {
+        plx_buf_add(id, name);
+        plx_buf_add(topic, channel);
+        if (!plx_route_history(config, channel, &size, &ttl_s))
+            status = say_unknown(channel, error);
+    }
     json_object_put(members);
     return status;
 }

@@ -20,6 +20,9 @@ typedef struct plx_admin_publication {
 void plx_admin_publication_init(plx_admin_publication *a);
 void plx_admin_publication_fini(plx_admin_publication *a);
 
+/* Checks the text of a body. 0, or 400 with the error put into the document `error`. */
+unsigned plx_admin_read_body(plx_slice body, plx_json_value *value, json_object *error);
+
 /* Reads {"topic","event","payload" | "payload_base64","key"?}. body: what plx_json_check gave; the
  * payload stays the range that the scanner cuts. Returns 0, or the HTTP status with the error put
  * into the document `error`: 422, or 404 for a topic that no socket section routes. */
@@ -45,6 +48,10 @@ typedef struct plx_admin_history_query {
  * PLX_HISTORY_LIMIT, 100 without one. The same; 422 also for a topic without history. */
 unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
                                 plx_admin_history_query *out, json_object *error);
+
+/* Reads {"id","topic"} and appends both. The same. */
+unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value body, plx_buf *id,
+                                    plx_buf *topic, json_object *error);
 
 /* Reads {"id"} and appends it to id. The same. */
 unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error);

@@ -10,6 +10,7 @@ struct status {
 static const struct status statuses[] = {
     {200, "OK"},
     {204, "No Content"},
+    {207, "Multi-Status"},
     {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
@@ -17,6 +18,7 @@ static const struct status statuses[] = {
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {409, "Conflict"},
+    {410, "Gone"},
     {413, "Content Too Large"},
     {415, "Unsupported Media Type"},
     {422, "Unprocessable Content"},
@@ -49,21 +51,25 @@ void plx_answer_head(const plx_http_response *response, plx_buf *to)
 /* ---- errors ---- */
 
 /* told: the status that phoenix.js reads, which knows few (PROTOCOL, "Long-poll"). */
-#define ERROR(code, told, name, message)                                                           \
+#define ERROR(code, told, name, message, hint)                                                     \
     {                                                                                              \
         .status = code, .content_type = "application/json; charset=utf-8",                         \
         .headers = PLX_LIT("cache-control: no-store\r\naccess-control-allow-origin: *\r\n"),       \
         .body = PLX_LIT("{\"status\":" #told ",\"error\":{\"code\":\"" name                        \
-                        "\",\"message\":\"" message "\"}}"),                                       \
+                        "\",\"message\":\"" message "\",\"hint\":\"" hint "\"}}"),                 \
     }
 
 static const plx_http_response errors[] = {
-    ERROR(500, 500, "internal", "the server failed; its log says why"),
-    ERROR(400, 400, "bad_request", "the request is malformed or incomplete"),
-    ERROR(404, 404, "not_found", "nothing is served at this address"),
-    ERROR(413, 413, "too_large", "the request body is larger than max_body_bytes"),
-    ERROR(431, 431, "headers_too_large", "the request's headers are too large"),
-    ERROR(503, 500, "unavailable", "the server can't answer now; try again"),
+    ERROR(500, 500, "internal", "the server failed", "Its log says why."),
+    ERROR(400, 400, "bad_request", "the request is malformed or incomplete",
+          "Compare what was sent with its Content-Length."),
+    ERROR(404, 404, "not_found", "nothing is served at this address",
+          "Compare it with the socket paths and api.path of the configuration."),
+    ERROR(413, 413, "too_large", "the request body is larger than max_body_bytes",
+          "Send less at once, or raise max_body_bytes."),
+    ERROR(431, 431, "headers_too_large", "the request's headers are too large",
+          "Send fewer cookies and a shorter query."),
+    ERROR(503, 500, "unavailable", "the server can't answer now", "Try again in a moment."),
 };
 
 const plx_http_response *plx_answer_error(unsigned status)

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define BAD_QUERY                                                                                  \
-    "{\"error\":{\"code\":\"invalid_query\",\"message\":\"the query is too long or not UTF-8\"}}"
+    "{\"error\":{\"code\":\"invalid_query\",\"message\":\"the query is too long or not UTF-8\","   \
+    "\"hint\":\"Percent-encode the bytes of UTF-8 text.\"}}"
 
 struct plx_api {
     plx_store *store;
@@ -17,23 +18,29 @@ struct plx_api {
 /* One request while the store works on it. */
 typedef struct exchange {
     plx_http_request *request; /* NULL: the client went away */
+    bool head;                 /* nothing but the head of the answer is wanted */
 } exchange;
 
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x);
+static void unsubscribe(plx_api *api, plx_http_request *r, exchange *x);
 static void presence(plx_api *api, plx_http_request *r, exchange *x);
 static void history(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
+
+#define POST_ALLOWED "allow: POST, OPTIONS\r\n"
+#define GET_ALLOWED  "allow: GET, HEAD, OPTIONS\r\n"
 
 static const struct route {
     const char *path, *method, *allow;
     void (*run)(plx_api *api, plx_http_request *r, exchange *x);
 } routes[] = {
-    {"/publish", "POST", "allow: POST\r\n", publish},
-    {"/disconnect", "POST", "allow: POST\r\n", disconnect},
-    {"/presence", "GET", "allow: GET\r\n", presence},
-    {"/history", "GET", "allow: GET\r\n", history},
-    {"/health", "GET", "allow: GET\r\n", health},
+    {"/publish", "POST", POST_ALLOWED, publish},
+    {"/disconnect", "POST", POST_ALLOWED, disconnect},
+    {"/unsubscribe", "POST", POST_ALLOWED, unsubscribe},
+    {"/presence", "GET", GET_ALLOWED, presence},
+    {"/history", "GET", GET_ALLOWED, history},
+    {"/health", "GET", GET_ALLOWED, health},
 };
 
 #define ROUTES (sizeof routes / sizeof *routes)
@@ -57,7 +64,8 @@ static void answered(void *arg, unsigned status, plx_slice json)
     exchange *x = arg;
 
     if (x->request)
-        respond(x->request, status, status == 503 ? "retry-after: 1\r\n" : "", json);
+        respond(x->request, status, status == 503 ? "retry-after: 1\r\n" : "",
+                x->head ? plx_slice_make(NULL, 0) : json);
     free(x);
 }
 
@@ -76,6 +84,11 @@ static void publish(plx_api *api, plx_http_request *r, exchange *x)
 static void disconnect(plx_api *api, plx_http_request *r, exchange *x)
 {
     plx_admin_disconnect(api->store, r->body, answered, x);
+}
+
+static void unsubscribe(plx_api *api, plx_http_request *r, exchange *x)
+{
+    plx_admin_unsubscribe(api->store, r->body, answered, x);
 }
 
 /* The query's members, all of them text, are the operation's. */
@@ -174,9 +187,25 @@ static void run(plx_api *api, plx_http_request *r, const struct route *route)
     exchange *x = plx_alloc(sizeof *x);
 
     x->request = r;
+    x->head = plx_slice_is(r->method, "HEAD");
     r->handler = x;
     r->gone = on_gone;
     route->run(api, r, x);
+}
+
+/* HEAD is GET without the content (RFC 9110 9.3.2). */
+static bool is_allowed(const struct route *route, plx_slice method)
+{
+    return plx_slice_is(method, route->method) ||
+           (plx_slice_is(method, "HEAD") && strcmp(route->method, "GET") == 0);
+}
+
+/* RFC 9110 9.3.7. The API is for servers, not for scripts of foreign pages: no CORS. */
+static void answer_options(plx_http_request *r, const struct route *route)
+{
+    plx_http_response response = {.status = 204, .headers = plx_slice_of(route->allow)};
+
+    r->respond(r, &response);
 }
 
 bool plx_api_handle(plx_api *api, plx_http_request *r)
@@ -193,10 +222,14 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, POST disconnect, GET presence, GET history and GET health.",
+               "There are POST publish, disconnect and unsubscribe, and GET presence, history and"
+               " health.",
                "nothing of the API has this path");
-    else if (!plx_slice_is(r->method, route->method))
-        refuse(r, 405, route->allow, "wrong_method", NULL, "this path takes another method");
+    else if (plx_slice_is(r->method, "OPTIONS"))
+        answer_options(r, route);
+    else if (!is_allowed(route, r->method))
+        refuse(r, 405, route->allow, "wrong_method", "The header Allow says which.",
+               "this path takes another method");
     else
         run(api, r, route);
     return true;

@@ -1,23 +1,54 @@
-/* Calls to all workers by socket id: disconnect (later: unsubscribe, info).
+/* Calls to all workers: disconnect and unsubscribe by socket id, and what each of them has to
+ * report.
  *
  * One control channel that every worker listens to. A call carries a reply
  * channel; each WebSocket worker answers with its local count, long-poll sessions
  * are found through the set of their id and ended by the caller itself; the caller
  * sums what arrives within 500 ms (earlier when as many have answered as received
  * the call).
+ *
+ * A session's channel is closed by an entry in its inbox, which is worked like a
+ * POST, in its turn: by the caller when it works sessions, else by whichever worker
+ * does and gets the lease first.
  */
 #ifndef PLX_STORE_CONTROL_H
 #define PLX_STORE_CONTROL_H
 
+#include "store/session.h"
 #include "store/store.h"
 
-/* Disconnects every socket with this id, on both transports. cb(arg, err, number of sockets). */
-void plx_control_disconnect(plx_store *s, plx_slice id,
-                            void (*cb)(void *arg, int err, unsigned sockets), void *arg);
+/* err: PLX_E_DOWN (nothing was done), PLX_E_TIMEOUT or PLX_E_STORE (it may have been). */
+typedef void plx_count_cb(void *arg, int err, unsigned count);
 
-/* What a worker does when called. disconnect returns how many local sockets it closed. */
+/* Disconnects every socket with this id, on both transports; gives their number. */
+void plx_control_disconnect(plx_store *s, plx_slice id, plx_count_cb *cb, void *arg);
+
+/* Closes the channel of this topic on every socket with this id; gives the number of channels.
+ * Their sockets are told after everything that was published before the call. A channel that is
+ * being joined is refused, and counts. */
+void plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_count_cb *cb,
+                             void *arg);
+
+/* Longest report of one worker; a longer one is left out. */
+#define PLX_REPORT_BYTES 65536
+
+/* What each worker has to report (this one included), in no order; silent: workers that did not
+ * answer in time. The slices are valid until the return. */
+typedef void plx_reports_cb(void *arg, int err, const plx_slice *reports, size_t count,
+                            size_t silent);
+void plx_control_reports(plx_store *s, plx_reports_cb *cb, void *arg);
+
+/* What a worker does when called; each may be NULL. */
 typedef struct plx_control {
+    /* Returns how many local sockets it closed. */
     unsigned (*disconnect)(struct plx_control *c, plx_slice id);
+    /* Closes the local channels, each after what its topic held at `after`; returns how many. */
+    unsigned (*unsubscribe)(struct plx_control *c, plx_slice id, plx_slice topic,
+                            const plx_position *after);
+    /* Works a session's inbox: the lease is held. The work is borrowed. */
+    void (*work)(struct plx_control *c, const plx_work *work);
+    /* Appends its report; nothing: it has none. */
+    void (*report)(struct plx_control *c, plx_buf *out);
 } plx_control;
 void plx_control_set(plx_store *s, plx_control *c);
 

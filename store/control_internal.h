@@ -1,11 +1,50 @@
-/* What control.c shows to the rest of store/. */
+/* What the files of the control channel share, and what they show to the rest of store/.
+ *
+ *   control.c           the caller: a call's life
+ *   control_sessions.c  the caller's part for long-poll sessions
+ *   control_called.c    the called
+ */
 #ifndef PLX_STORE_CONTROL_INTERNAL_H
 #define PLX_STORE_CONTROL_INTERNAL_H
 
 #include "store/control.h"
 #include "store/internal.h"
 
-typedef struct plx_calls plx_calls;
+/* Workers whose reports one call takes. */
+#define PLX_REPORTS_MAX 1024
+
+struct plx_subscription;
+
+typedef struct plx_calls {
+    plx_store *store;
+    plx_control *control; /* what this worker does when called; NULL: nothing */
+    struct plx_subscription *subscription;
+    plx_list open; /* plx_control_call.node */
+    uint64_t last_number;
+} plx_calls;
+
+enum plx_control_verb { PLX_CONTROL_DISCONNECT, PLX_CONTROL_UNSUBSCRIBE, PLX_CONTROL_REPORT };
+
+typedef struct plx_control_call {
+    plx_list node; /* in calls->open, or in no list when it is answered */
+    plx_calls *calls;
+    enum plx_control_verb verb;
+    uint64_t number;
+    plx_slice id, topic; /* owned */
+    plx_position after;  /* UNSUBSCRIBE: where the topic stood */
+    void (*cb)(void);    /* plx_count_cb or plx_reports_cb */
+    void *arg;
+    ev_timer timer;
+    bool sent, published, answered;
+    unsigned in_flight; /* commands that point here */
+    plx_list entries;   /* UNSUBSCRIBE: inbox entries whose outcome is awaited */
+    uint64_t receivers, answers, sum;
+    plx_slice *reports; /* REPORT: owned */
+    size_t report_count;
+    int err; /* the first one */
+} plx_control_call;
+
+/* ---- control.c */
 
 plx_calls *plx_calls_open(plx_store *s);
 /* Answers every call that is still open with PLX_E_DOWN. */
@@ -14,7 +53,29 @@ void plx_calls_free(plx_calls *cs);
 
 /* Answers to calls reach this worker from now on. */
 void plx_calls_ready(plx_store *s);
-/* A worker answers: so many sockets for the call with this number. */
-void plx_calls_count(plx_store *s, uint64_t call, uint64_t sockets);
+/* A worker answers: so many for the call with this number. */
+void plx_calls_count(plx_store *s, uint64_t number, uint64_t count);
+/* A worker answers with its report. */
+void plx_calls_report(plx_store *s, uint64_t number, plx_slice report);
+
+/* A command of the call was answered (err: what came of it), or another part of it is done. */
+void plx_control_command_done(plx_control_call *c, int err);
+void plx_control_progress(plx_control_call *c);
+/* Publishes to the control channel; answer and done as for plx_conn_send. */
+void plx_control_publish(plx_store *s, plx_slice text, plx_answer_fn *answer, plx_done done);
+
+/* ---- control_sessions.c */
+
+/* Finds the long-poll sessions of the call's id and begins what the call asks of each. */
+void plx_control_sessions(plx_control_call *c);
+/* An inbox entry was worked, with this outcome. */
+void plx_calls_done(plx_store *s, plx_slice sid, uint64_t entry, unsigned status);
+/* The call waits no longer. */
+void plx_control_sessions_forget(plx_control_call *c);
+
+/* ---- control_called.c */
+
+/* A message of the control channel. */
+void plx_control_called(plx_calls *cs, plx_slice message);
 
 #endif

@@ -93,8 +93,7 @@ static void positioned(const plx_done *done, int err, const redisReply *reply)
 /* ---- entries of the log */
 
 /* Reads {epoch, offset, entries}. False: an unusable answer. */
-static bool read_piece(const plx_feed *f, const redisReply *reply, plx_position *position,
-                       const redisReply **entries)
+static bool read_piece(const redisReply *reply, plx_position *position, const redisReply **entries)
 {
     *entries = plx_reply_at(reply, 2);
     if (!plx_reply_is_array(*entries))
@@ -102,7 +101,6 @@ static bool read_piece(const plx_feed *f, const redisReply *reply, plx_position 
     if (plx_topic_read_position(reply, position))
         return true;
     /* No epoch at all: another life, the position will tell. */
-    (void)f;
     position->epoch[0] = '\0';
     position->offset = 0;
     return plx_reply_slice(plx_reply_at(reply, 0)).len == 0;
@@ -128,6 +126,29 @@ static size_t read_events(const plx_feed *f, const plx_position *position,
         out[count++] = e;
     }
     return count;
+}
+
+/* What an answer holds: at most PLX_FEED_CHUNK events, to be given back with unref_events. False:
+ * nothing that can be delivered, and what follows from that was seen to. */
+static bool take_piece(plx_feed *f, int err, const redisReply *reply, plx_position *position,
+                       plx_event **events, size_t *count)
+{
+    const redisReply *entries = NULL;
+    if (!err && !read_piece(reply, position, &entries))
+        err = plx_store_odd("read");
+    if (f->unfollowed || f->feeds->stopped)
+        return false; /* nobody wants to know any more */
+    if (err) {
+        plx_feeds_enqueue_later(f);
+        return false;
+    }
+    if (strcmp(position->epoch, f->at.epoch) != 0) {
+        f->want_check = true;
+        plx_feeds_enqueue(f);
+        return false;
+    }
+    *count = read_events(f, position, entries, events);
+    return true;
 }
 
 static void unref_events(plx_event **events, size_t count)
@@ -162,20 +183,10 @@ static void filled(const plx_done *done, int err, const redisReply *reply)
 {
     plx_feed *f = done->arg;
     plx_position position = {"", 0};
-    const redisReply *entries;
     plx_event *events[PLX_FEED_CHUNK];
+    size_t count;
     f->filling = false;
-    if (!err && !read_piece(f, reply, &position, &entries))
-        err = plx_store_odd("read");
-    if (f->unfollowed || f->feeds->stopped) {
-        /* nobody wants to know any more */
-    } else if (err) {
-        plx_feeds_enqueue_later(f);
-    } else if (strcmp(position.epoch, f->at.epoch) != 0) {
-        f->want_check = true;
-        plx_feeds_enqueue(f);
-    } else {
-        size_t count = read_events(f, &position, entries, events);
+    if (take_piece(f, err, reply, &position, events, &count)) {
         f->target = larger(f->target, position.offset);
         if (!fill(f, events, count)) {
             /* If the log does not even reach so far it has gone back: the check will see it. */
@@ -229,21 +240,11 @@ static void piece_read(const plx_done *done, int err, const redisReply *reply)
     piece *p = done->arg;
     plx_feed *f = p->feed;
     plx_position position = {"", 0};
-    const redisReply *entries;
     plx_event *events[PLX_FEED_CHUNK];
+    size_t count;
     plx_list_remove(&p->node);
     f->read_count--;
-    if (!err && !read_piece(f, reply, &position, &entries))
-        err = plx_store_odd("read");
-    if (f->unfollowed || f->feeds->stopped) {
-        /* nobody wants to know any more */
-    } else if (err) {
-        plx_feeds_enqueue_later(f);
-    } else if (strcmp(position.epoch, f->at.epoch) != 0) {
-        f->want_check = true;
-        plx_feeds_enqueue(f);
-    } else {
-        size_t count = read_events(f, &position, entries, events);
+    if (take_piece(f, err, reply, &position, events, &count)) {
         plx_feed_serve_behind(f, p->first, events, count);
         unref_events(events, count);
         plx_feeds_enqueue(f);

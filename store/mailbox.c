@@ -1,7 +1,8 @@
 /* The mailbox of a worker.
  *
  * wake SID GENERATION 0, superseded SID GENERATION 0, gone SID GENERATION 0,
- * done SID ENTRY STATUS, count - CALL SOCKETS (an answer to a call, see control.c).
+ * done SID ENTRY STATUS, and answers to calls (see control.c): count - CALL COUNT,
+ * report - CALL 0\nREPORT.
  * A note may be lost; nothing but latency depends on one.
  */
 #include "store/mailbox.h"
@@ -18,7 +19,7 @@
 
 typedef struct note {
     plx_list node;
-    char *text; /* owned */
+    plx_slice text; /* owned */
 } note;
 
 struct plx_mail {
@@ -30,12 +31,29 @@ struct plx_mail {
     plx_later deliver;
 };
 
+static unsigned status_of(uint64_t n)
+{
+    return n > 999 ? 0 : (unsigned)n;
+}
+
+/* Whether it was an answer to a call. */
+static bool tell_calls(plx_store *s, plx_slice verb, uint64_t a, uint64_t b, plx_slice text)
+{
+    if (plx_slice_is(verb, "count"))
+        plx_calls_count(s, a, b);
+    else if (plx_slice_is(verb, "report"))
+        plx_calls_report(s, a, text);
+    else
+        return false;
+    return true;
+}
+
 static void tell(plx_mail *m, plx_slice verb, plx_slice sid, uint64_t a, uint64_t b)
 {
     plx_mailbox *box = m->box;
-    if (plx_slice_is(verb, "count")) {
-        plx_calls_count(m->store, a, b);
-    } else if (!box) {
+    if (plx_slice_is(verb, "done"))
+        plx_calls_done(m->store, sid, a, status_of(b));
+    if (!box) {
         /* nobody is interested */
     } else if (plx_slice_is(verb, "wake") && box->wake) {
         box->wake(box, sid, a);
@@ -44,14 +62,15 @@ static void tell(plx_mail *m, plx_slice verb, plx_slice sid, uint64_t a, uint64_
     } else if (plx_slice_is(verb, "gone") && box->gone) {
         box->gone(box, sid, a);
     } else if (plx_slice_is(verb, "done") && box->done) {
-        box->done(box, sid, a, b > 999 ? 0 : (unsigned)b);
+        box->done(box, sid, a, status_of(b));
     }
 }
 
-static void take_note(plx_mail *m, plx_slice text)
+static void take_note(plx_mail *m, plx_slice line)
 {
-    plx_slice rest = text, word[WORDS];
+    plx_slice text = line, rest = {NULL, 0}, word[WORDS];
     uint64_t a, b;
+    plx_slice_split(&text, '\n', &rest);
     for (size_t i = 0; i < WORDS; i++) {
         if (!plx_slice_split(&rest, ' ', &word[i])) {
             plx_store_odd("note");
@@ -60,7 +79,7 @@ static void take_note(plx_mail *m, plx_slice text)
     }
     if (rest.data || !plx_decimal_parse(word[2], &a) || !plx_decimal_parse(word[3], &b))
         plx_store_odd("note");
-    else
+    else if (!tell_calls(m->store, word[0], a, b, text))
         tell(m, word[0], word[1], a, b);
 }
 
@@ -72,8 +91,8 @@ static void deliver_local(plx_later *item)
     plx_list_splice(&now, &m->local);
     while ((node = plx_list_shift(&now)) != NULL) {
         note *n = PLX_CONTAINER(node, note, node);
-        take_note(m, plx_slice_of(n->text));
-        free(n->text);
+        take_note(m, n->text);
+        free((void *)n->text.data);
         free(n);
     }
 }
@@ -83,6 +102,22 @@ static void sent(const plx_done *done, int err, const redisReply *reply)
     (void)done, (void)err, (void)reply;
 }
 
+static void send_note(plx_store *s, plx_slice worker, plx_slice text)
+{
+    plx_command c;
+    if (plx_slice_is(worker, s->worker)) {
+        note *n = plx_alloc(sizeof *n);
+        n->text = plx_slice_make(plx_slice_dup(text), text.len);
+        plx_list_push(&s->mail->local, &n->node);
+        plx_later_add(&s->laters, &s->mail->deliver);
+        return;
+    }
+    plx_command_init(&c, "SPUBLISH");
+    plx_command_key(&c, plx_store_prefix(s), 'w', worker, "");
+    plx_command_add(&c, text);
+    plx_conn_send(s->conn, &c, 0, sent, PLX_DONE(NULL, NULL));
+}
+
 void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice sid, uint64_t a,
                    uint64_t b)
 {
@@ -90,19 +125,21 @@ void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice s
         return;
     char *text = plx_asprintf("%s %.*s %llu %llu", verb, (int)sid.len, sid.data,
                               (unsigned long long)a, (unsigned long long)b);
-    if (plx_slice_is(worker, s->worker)) {
-        note *n = plx_alloc(sizeof *n);
-        n->text = text;
-        plx_list_push(&s->mail->local, &n->node);
-        plx_later_add(&s->laters, &s->mail->deliver);
-        return;
-    }
-    plx_command c;
-    plx_command_init(&c, "SPUBLISH");
-    plx_command_key(&c, plx_store_prefix(s), 'w', worker, "");
-    plx_command_str(&c, text);
-    plx_conn_send(s->conn, &c, 0, sent, PLX_DONE(NULL, NULL));
+    send_note(s, worker, plx_slice_of(text));
     free(text);
+}
+
+void plx_mail_send_text(plx_store *s, plx_slice worker, const char *verb, uint64_t a,
+                        plx_slice text)
+{
+    plx_buf note_text;
+    if (worker.len == 0 || worker.len > NAME_MAX_BYTES)
+        return;
+    plx_buf_init(&note_text, 0);
+    plx_buf_printf(&note_text, "%s - %llu 0\n", verb, (unsigned long long)a);
+    plx_buf_add(&note_text, text);
+    send_note(s, worker, plx_buf_slice(&note_text));
+    plx_buf_fini(&note_text);
 }
 
 void plx_mailbox_supersede(plx_store *s, plx_slice worker, plx_slice sid, uint64_t generation)
@@ -172,7 +209,7 @@ void plx_mail_free(plx_mail *m)
     plx_later_cancel(&m->deliver);
     while ((node = plx_list_shift(&m->local)) != NULL) {
         note *n = PLX_CONTAINER(node, note, node);
-        free(n->text);
+        free((void *)n->text.data);
         free(n);
     }
     if (m->subscription)

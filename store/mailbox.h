@@ -1,6 +1,7 @@
 /* Notes between workers: wake, superseded, gone, done, and answers to calls.
  *
- * Each worker has a channel, "<prefix>{w:WORKER}". A note is a line of words. One
+ * Each worker has a channel, "<prefix>{w:WORKER}". A note is a line of words, and
+ * what follows it belongs to it. One
  * for this very worker does not pass through Redis. Inside store/ only.
  */
 #ifndef PLX_STORE_MAILBOX_H
@@ -19,6 +20,10 @@ void plx_mail_free(plx_mail *m);
  * is ignored). */
 void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice sid, uint64_t a,
                    uint64_t b);
+
+/* Sends "<verb> - <a> 0\n<text>", the same way. */
+void plx_mail_send_text(plx_store *s, plx_slice worker, const char *verb, uint64_t a,
+                        plx_slice text);
 
 /* Subscribes to this worker's mailbox now if it was not (options.listen false). */
 void plx_mail_listen(plx_mail *m);

@@ -43,8 +43,9 @@ typedef struct plx_session_init {
 } plx_session_init;
 
 /* Creates the session, which lives life_ms without a poll or POST, and expires_in_ms at most: from
- * then on every script answers GONE, and it is swept with reason "token expired". cb, never before the return: 0,
- * PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all the same). */
+ * then on every script answers GONE, and it is swept with reason "token expired". cb, never before
+ * the return: 0, PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all
+ * the same). */
 void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
                         void *arg);
 
@@ -82,14 +83,20 @@ typedef struct plx_q_entry {
 
 enum plx_entry_kind {
     PLX_ENTRY_POST = 'p', /* a client's POST: lines */
-    PLX_ENTRY_LOST = 'l'  /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_LOST = 'l', /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_CLOSE = 'c' /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
 };
+
+/* Outcomes of a PLX_ENTRY_CLOSE. */
+#define PLX_CLOSED_ONE  200
+#define PLX_CLOSED_NONE 404
 
 typedef struct plx_entry {
     uint64_t id;
     enum plx_entry_kind kind;
     unsigned status; /* the body status that the POST gets when all is handled: 200 or 400 */
     plx_slice body;
+    uint64_t came_ms; /* when it was appended, by Redis' clock; 0: an older version wrote it */
 } plx_entry;
 
 /* What a poll or a look at the queue gives. */
@@ -146,6 +153,11 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
                       unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb,
                       void *arg);
 
+/* Appends an entry for others to work: the lease is not taken and the session's life not extended.
+ * WAIT with its number; a "done" note comes. err: as above. */
+void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice body,
+                        plx_post_cb *cb, void *arg);
+
 /* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
  * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
  * empty). */
@@ -155,6 +167,7 @@ typedef struct plx_commit {
     plx_slice sid;
     uint64_t fence;
     uint64_t entry;
+    unsigned status;      /* the entry's outcome; 0: the one that it came with */
     const plx_q_entry *q; /* messages for this socket, in order */
     size_t q_count;
     const plx_slot *set; /* slots to write: new ones, or with changed state */

@@ -50,25 +50,46 @@ static void posted(const plx_done *done, int err, const redisReply *reply)
     free(call);
 }
 
-void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
-                      unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb, void *arg)
+typedef struct inbox_entry {
+    enum plx_entry_kind kind;
+    plx_slice digest, body;
+    unsigned status;
+} inbox_entry;
+
+/* lease_ms 0: it is not taken. */
+static void append(plx_store *s, plx_slice sid, const inbox_entry *e, uint64_t life_ms,
+                   uint64_t lease_ms, plx_session_call *call)
 {
-    const char kind_byte = (char)kind;
+    const char kind_byte = (char)e->kind;
     plx_command c;
     plx_session_begin(&c, s, PLX_SCRIPT_POST, sid);
     plx_command_str(&c, s->worker);
     plx_command_add(&c, plx_slice_make(&kind_byte, 1));
-    plx_command_add(&c, digest);
-    plx_command_u64(&c, status);
-    plx_command_add(&c, body);
+    plx_command_add(&c, e->digest);
+    plx_command_u64(&c, e->status);
+    plx_command_add(&c, e->body);
     plx_command_u64(&c, life_ms);
-    plx_command_u64(&c, PLX_LEASE_MS);
+    plx_command_u64(&c, lease_ms);
     plx_command_u64(&c, PLX_INBOX_ENTRIES);
     plx_command_u64(&c, PLX_INBOX_BYTES);
-    if (digest.len > PLX_DIGEST_BYTES || status > PLX_STATUS_MAX)
+    if (e->digest.len > PLX_DIGEST_BYTES || e->status > PLX_STATUS_MAX)
         plx_command_refuse(&c);
-    plx_script_send(s, &c, posted,
-                    PLX_DONE(NULL, plx_session_call_new(s, sid, (void (*)(void))cb, arg)));
+    plx_script_send(s, &c, posted, PLX_DONE(NULL, call));
+}
+
+void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
+                      unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb, void *arg)
+{
+    const inbox_entry e = {kind, digest, body, status};
+    append(s, sid, &e, life_ms, PLX_LEASE_MS,
+           plx_session_call_new(s, sid, (void (*)(void))cb, arg));
+}
+
+void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice body,
+                        plx_post_cb *cb, void *arg)
+{
+    const inbox_entry e = {.kind = kind, .body = body, .status = 200};
+    append(s, sid, &e, 0, 0, plx_session_call_new(s, sid, (void (*)(void))cb, arg));
 }
 
 void plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb, void *arg)
@@ -169,6 +190,7 @@ void plx_session_commit(plx_store *s, const plx_commit *c,
     plx_command_u64(&command, c->set_count);
     plx_command_u64(&command, c->drop_count);
     plx_command_u64(&command, c->q_count);
+    plx_command_u64(&command, c->status);
     add_packed(&command, c);
     plx_script_send(s, &command, committed, PLX_DONE(NULL, call));
 }

@@ -14,7 +14,8 @@ say() { echo "install: $*"; }
 
 make --no-print-directory install DESTDIR="$to" PREFIX=/usr
 for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/backend.h include/pollux/slice.h \
-    include/pollux/error.h lib/pkgconfig/pollux-module.pc \
+    include/pollux/error.h include/pollux/test.h lib/libpollux-test.a \
+    lib/pkgconfig/pollux-module.pc lib/pkgconfig/pollux-test.pc \
     share/pollux/demo.conf share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
     share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
     [ -s "$to/usr/$f" ] || { say "there is no $f"; exit 1; }
@@ -51,6 +52,39 @@ cat "$work/hello.c"
 # C++ has members named in initializers since 2020, and warns about those left out.
 "${cc[@]}" -x c++ -std=c++20 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wpedantic -Werror -shared -fPIC \
     "${cflags[@]}" -o "$work/hello++.so" "$work/hello.c"
+
+# Its unit test: the module linked into the test, or loaded by it; and one that has to fail.
+cat >"$work/hello_test.c" <<'END'
+#include <pollux/test.h>
+
+int main(int argc, char **argv)
+{
+    plx_test *t = plx_test_new();
+    plx_test_socket *s = plx_test_connect(t, NULL);
+
+    if (argc > 1)
+        plx_test_module(t, "room:*", argv[1], NULL);
+    else
+        plx_test_channel(t, "room:*", pollux_backend(), NULL);
+    plx_test_assert_reply(s, plx_test_join(s, "room:1", NULL), "ok", "{'hello': 'there'}");
+    plx_test_assert_reply(s, plx_test_push(s, "room:1", "hi", "{'n': 1}"), "ok", "{}");
+    plx_test_assert_push(s, "room:1", "hi", argc > 2 ? argv[2] : "{'n': 1}");
+    plx_test_free(t);
+    return 0;
+}
+END
+read -ra kit < <(pkg-config --cflags --libs pollux-test)
+"${cc[@]}" -std=c11 -Wall -Wextra -Wno-unused-parameter -Wpedantic -Werror \
+    -o "$work/hello_test" "$work/hello_test.c" "$work/hello.c" "${kit[@]}"
+"$work/hello_test" || { say "the test of the linked module failed"; exit 1; }
+"$work/hello_test" "$work/hello++.so" || { say "the test of the loaded module failed"; exit 1; }
+if bash -c "ulimit -c 0; \"\$@\"" - "$work/hello_test" "$work/hello.so" "{'n': 2}" >"$work/said" 2>&1; then
+    say "a test that should fail passed"
+    exit 1
+fi
+grep -q "hello_test.c:14: expected a push \"hi\" on \"room:1\" like {'n': 2}" "$work/said" &&
+    grep -q 'push      "room:1" "hi" {"n":1}' "$work/said" ||
+    { say "a failing test said: $(cat "$work/said")"; exit 1; }
 
 cat >"$work/pollux.conf" <<END
 secret = "0123456789abcdef0123456789abcdef"

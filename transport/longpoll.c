@@ -161,6 +161,11 @@ static void on_ended(plx_session_sweep *sweep, const plx_work *work, const char 
     plx_lp_work_sweep(PLX_CONTAINER(sweep, plx_longpoll, sweep), work, reason);
 }
 
+static void on_work(plx_control *c, const plx_work *work)
+{
+    plx_lp_work_start(PLX_CONTAINER(c, plx_longpoll, control), work);
+}
+
 static void on_up(plx_store_watch *w)
 {
     plx_longpoll *lp = PLX_CONTAINER(w, plx_longpoll, up);
@@ -220,6 +225,8 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     plx_list_init(&lp->dirty);
     lp->mailbox = (plx_mailbox){on_wake, on_superseded, on_gone, on_done};
     plx_mailbox_set(store, &lp->mailbox);
+    lp->control.work = on_work;
+    plx_control_set(store, &lp->control);
     lp->sweep.ended = on_ended;
     plx_session_sweep_start(store, &lp->sweep);
     plx_record_sweep_start(&lp->owners, store, channels);
@@ -279,6 +286,7 @@ void plx_longpoll_free(plx_longpoll *lp)
     }
     plx_store_watch_remove(lp->store, &lp->up);
     plx_mailbox_set(lp->store, NULL);
+    plx_control_set(lp->store, NULL);
     ev_ref(lp->loop);
     ev_prepare_stop(lp->loop, &lp->flush);
     ev_timer_stop(lp->loop, &lp->drain_check);

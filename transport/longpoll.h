@@ -16,8 +16,9 @@
 
 typedef struct plx_longpoll plx_longpoll;
 
-/* One per worker; free it before the store is closed. Takes the store's mailbox and sweep for
- * itself. Borrows everything until freed. channels: an array parallel to config->sockets. */
+/* One per worker; free it before the store is closed. Takes the store's mailbox, sweep and
+ * control channel for itself. Borrows everything until freed. channels: an array parallel to
+ * config->sockets. */
 plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
                                const plx_channels *channels);
 

@@ -90,6 +90,7 @@ static void commit(plx_lp_work *w)
         .sid = plx_lp_work_sid(w),
         .fence = w->fence,
         .entry = w->entry,
+        .status = w->outcome,
         .q = q,
         .q_count = w->out_count,
         .set = set,

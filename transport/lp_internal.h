@@ -29,6 +29,7 @@ struct plx_longpoll {
     struct ev_loop *loop;
     plx_mailbox mailbox;
     plx_session_sweep sweep;
+    plx_control control;
     plx_record_sweep owners;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */

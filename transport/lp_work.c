@@ -12,6 +12,7 @@
 #include "transport/lp_work.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -274,6 +275,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
     };
     plx_socket *s = plx_socket_new(&init);
     s->entry = work->entry.id;
+    s->entry_ms = work->entry.came_ms > 0 ? work->entry.came_ms : plx_wall_ms();
     for (size_t i = 0; i < work->slot_count; i++) {
         const plx_slot *slot = &work->slots[i];
         if (!plx_socket_restore(s, slot))
@@ -311,10 +313,20 @@ static void feed_lost(plx_lp_work *w, plx_slice body)
     }
 }
 
+/* The server closes the channel of this topic. */
+static void feed_close(plx_lp_work *w, plx_slice topic)
+{
+    plx_membership *m = plx_socket_find(w->socket, topic);
+    w->outcome = m ? PLX_CLOSED_ONE : PLX_CLOSED_NONE;
+    if (m)
+        plx_membership_close(m, NULL);
+}
+
 void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
 {
     w->entry = work->entry.id;
     w->entry_status = work->entry.status;
+    w->outcome = 0;
     w->first_new_slot = w->next_slot = work->next_slot > 0 ? work->next_slot : 1;
     w->settled = w->committing = false;
     clear_outs(w);
@@ -327,6 +339,8 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
     w->feeding = true;
     if (work->entry.kind == PLX_ENTRY_LOST)
         feed_lost(w, work->entry.body);
+    else if (work->entry.kind == PLX_ENTRY_CLOSE)
+        feed_close(w, work->entry.body);
     else
         feed_post(w, work->entry.body);
     w->feeding = false;

@@ -21,6 +21,7 @@ typedef struct plx_lp_work {
     enum plx_vsn vsn;
     uint64_t fence, entry;
     unsigned entry_status;
+    unsigned outcome; /* of the entry, when it is for the work to say; 0 */
     uint32_t first_new_slot, next_slot;
     bool feeding;       /* messages are still being handed to the core */
     bool settled;       /* all was answered: reading ends, then committing */

@@ -117,6 +117,35 @@ static unsigned on_disconnect(plx_control *control, plx_slice id)
     return closed;
 }
 
+static size_t ring_length(const plx_list *first)
+{
+    size_t n = 1;
+    for (const plx_list *l = first->next; l != first; l = l->next)
+        n++;
+    return n;
+}
+
+/* Closing may drop a connection that does not read: then it has left the ring. */
+static unsigned on_unsubscribe(plx_control *control, plx_slice id, plx_slice topic,
+                               const plx_position *after)
+{
+    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    plx_ws_conn *first = plx_map_get(s->ids, id);
+    plx_list *n = first ? &first->same_id : NULL;
+    unsigned closed = 0;
+    for (size_t left = first ? ring_length(n) : 0; left > 0; left--) {
+        plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, same_id);
+        plx_membership *m = plx_socket_find(c->socket, topic);
+        n = n->next;
+        if (!m)
+            continue;
+        plx_membership_close(m, after);
+        plx_ws_socket_release(c);
+        closed++;
+    }
+    return closed;
+}
+
 /* ---- draining ---- */
 
 static void finish_drain(plx_ws_server *s)
@@ -211,6 +240,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     s->prepare.data = s;
     ev_prepare_start(s->loop, &s->prepare);
     s->control.disconnect = on_disconnect;
+    s->control.unsubscribe = on_unsubscribe;
     plx_control_set(store, &s->control);
     plx_ws_presence_init(s);
     return s;

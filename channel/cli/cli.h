@@ -29,6 +29,8 @@ int plx_cli_presence(int argc, char **argv, const char *config_path);
 int plx_cli_history(int argc, char **argv, const char *config_path);
 /* disconnect ID: ends every socket of that id and prints how many there were. */
 int plx_cli_disconnect(int argc, char **argv, const char *config_path);
+/* unsubscribe ID TOPIC: closes that channel on every socket of that id and prints how many. */
+int plx_cli_unsubscribe(int argc, char **argv, const char *config_path);
 
 /* Prints "pollux COMMAND: MESSAGE" and where help is found to stderr; returns PLX_CLI_USAGE. */
 int plx_cli_usage_error(const char *command, const char *format, ...)

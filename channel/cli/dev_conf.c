@@ -160,21 +160,32 @@ static bool in_section(const struct edit *e, size_t depth, const char *kind)
     return e->depth == depth && plx_slice_is(e->sections[depth - 1], kind);
 }
 
-/* A relative file name; what needs unescaping or expansion is left as it is. */
-static void make_absolute(struct edit *e, enum token t, const char *dir)
+/* A relative file name behind `prefix` (what does not begin with it is no file name); what needs
+ * unescaping or expansion is left as it is. */
+static void make_absolute(struct edit *e, enum token t, const char *prefix, const char *dir)
 {
     plx_slice name = e->scan.token;
+    size_t skipped = strlen(prefix);
     char *path;
 
     if (t == T_STRING)
         name = plx_slice_make(name.data + 1, name.len - 2);
+    if (!plx_slice_starts(name, plx_slice_of(prefix)))
+        return;
+    name = plx_slice_make(name.data + skipped, name.len - skipped);
     if (name.len == 0 || name.data[0] == '/' || memchr(name.data, '\\', name.len) != NULL ||
         memchr(name.data, '$', name.len) != NULL)
         return;
     copy_up_to_token(e);
-    path = plx_asprintf("%s/%.*s", dir, (int)name.len, name.data);
+    path = plx_asprintf("%s%s/%.*s", prefix, dir, (int)name.len, name.data);
     add_quoted(e->out, path);
     free(path);
+}
+
+static bool is_key_of_auth(const struct edit *e)
+{
+    return in_section(e, 2, "auth") &&
+           (plx_slice_is(e->key, "key") || plx_slice_is(e->key, "previous_key"));
 }
 
 static void on_value(struct edit *e, enum token t)
@@ -187,11 +198,13 @@ static void on_value(struct edit *e, enum token t)
         e->has_secret = true;
     } else if (e->depth == 0 && plx_slice_is(e->key, "secret_file")) {
         e->has_secret = true;
-        make_absolute(e, t, e->conf_dir);
+        make_absolute(e, t, "", e->conf_dir);
     } else if (e->depth == 0 && plx_slice_is(e->key, "previous_secret_file")) {
-        make_absolute(e, t, e->conf_dir);
+        make_absolute(e, t, "", e->conf_dir);
     } else if (in_section(e, 2, "channel") && plx_slice_is(e->key, "path")) {
-        make_absolute(e, t, e->work_dir); /* dlopen's view */
+        make_absolute(e, t, "", e->work_dir); /* dlopen's view */
+    } else if (is_key_of_auth(e)) {
+        make_absolute(e, t, "file:", e->conf_dir);
     }
 }
 

@@ -1,5 +1,6 @@
 -- ARGV worker, fence, entry, lease (ms), q's max entries, q's max bytes, numbers of: slots to set,
---      slots to drop, messages; then (number, slot, state)..., (number)..., (message)...
+--      slots to drop, messages; outcome (0: as the entry says); then (number, slot, state)...,
+--      (number)..., (message)...
 -- Returns ok, outcome, waiting workers, the poll's worker and generation, next work or nil;
 --      over, waiting workers, the poll's worker and generation: the queue was full, the session ended.
 
@@ -9,7 +10,7 @@ if fence ~= ARGV[2] then return {'busy'} end
 local t, worker, entry, lease = now(), ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sets, drops, messages = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local outcome, waiters = '0', get('w' .. ARGV[3]) or ''
-local at = 9
+local at = 10
 
 local function arg()
   at = at + 1
@@ -82,7 +83,7 @@ local function write_outcome()
   local digest = ''
   outcome = '200'
   if first then
-    outcome, digest = first[2][4], first[2][6]
+    outcome, digest = ARGV[10] == '0' and first[2][4] or ARGV[10], first[2][6]
     redis.call('XDEL', inbox, first[1])
     redis.call('HINCRBY', rec, 'ibytes', -#first[2][8])
   end

@@ -1,4 +1,5 @@
--- ARGV worker, kind, digest, status, body, life (ms), lease (ms), max entries, max bytes
+-- ARGV worker, kind, digest, status, body, life (ms), lease (ms; 0: not to be taken), max entries,
+--      max bytes
 -- Returns work | wait | done, entry, status, the work.
 
 if not is_open() then return {'gone'} end
@@ -16,7 +17,8 @@ if not entry then
     return {'busy'}
   end
   entry = text(redis.call('HINCRBY', rec, 'inn', 1))
-  redis.call('XADD', inbox, entry .. '-0', 'k', ARGV[2], 's', ARGV[4], 'd', ARGV[3], 'b', ARGV[5])
+  redis.call('XADD', inbox, entry .. '-0', 'k', ARGV[2], 's', ARGV[4], 'd', ARGV[3], 'b', ARGV[5],
+    't', text(t))
   redis.call('EXPIRE', inbox, KEEP_S)
   redis.call('HINCRBY', rec, 'ibytes', #ARGV[5])
   if ARGV[3] ~= '' then
@@ -25,5 +27,6 @@ if not entry then
   end
 end
 add_waiter(entry, ARGV[1])
-local mine = take(t, ARGV[1], tonumber(ARGV[7]))
+local lease = tonumber(ARGV[7])
+local mine = lease > 0 and take(t, ARGV[1], lease)
 return {mine and 'work' or 'wait', entry, '0', mine or false}

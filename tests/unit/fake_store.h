@@ -149,6 +149,7 @@ static plx_feed_watch *fake_watch; /* the one that is started */
 static char *fake_disconnect_id;
 static void (*fake_disconnect_cb)(void *arg, int err, unsigned sockets);
 static void *fake_disconnect_arg;
+static char *fake_unsubscribe_topic; /* and fake_disconnect_id, _cb, _arg */
 
 bool __wrap_plx_store_up(const plx_store *s);
 bool __wrap_plx_store_up(const plx_store *s)
@@ -195,6 +196,16 @@ void __wrap_plx_control_disconnect(plx_store *s, plx_slice id,
     fake_disconnect_id = plx_slice_dup(id);
     fake_disconnect_cb = cb;
     fake_disconnect_arg = arg;
+}
+
+void __wrap_plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_count_cb *cb,
+                                    void *arg);
+void __wrap_plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_count_cb *cb,
+                                    void *arg)
+{
+    free(fake_unsubscribe_topic);
+    fake_unsubscribe_topic = plx_slice_dup(topic);
+    __wrap_plx_control_disconnect(s, id, cb, arg);
 }
 
 /* Nobody waits for a timer in a test: it is invoked. */

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/control.h"
 #include "store/feed.h"
 #include "store/session.h"
 #include "store/topic.h"
@@ -127,6 +128,7 @@ static plx_store *const store = (plx_store *)(void *)&config;
 static bool store_is_up;
 static plx_store_watch *store_watch;
 static plx_mailbox *mailbox;
+static plx_control *control;
 static plx_session_sweep *sweeper;
 static store_call *first_call;
 static bool quiet; /* writes down no watches */
@@ -220,6 +222,13 @@ void __wrap_plx_store_watch_remove(plx_store *s, plx_store_watch *w)
     (void)s;
     assert_ptr_equal(store_watch, w);
     store_watch = NULL;
+}
+
+void __wrap_plx_control_set(plx_store *s, plx_control *c);
+void __wrap_plx_control_set(plx_store *s, plx_control *c)
+{
+    (void)s;
+    control = c;
 }
 
 void __wrap_plx_mailbox_set(plx_store *s, plx_mailbox *m);

@@ -313,6 +313,50 @@ static void disconnect(const char *body)
     plx_admin_disconnect(fake_store, plx_slice_of(body), take_answer, &answers);
 }
 
+static void unsubscribe(const char *body)
+{
+    answers = 0;
+    plx_admin_unsubscribe(fake_store, plx_slice_of(body), take_answer, &answers);
+}
+
+static void test_unsubscribe(void **state)
+{
+    static const struct {
+        const char *body, *code;
+        unsigned status;
+    } wrong[] = {
+        {"{\"id\":\"a\"}", "invalid_topic", 422},
+        {"{\"topic\":\"room:a\"}", "invalid_id", 422},
+        {"{\"id\":\"a\",\"topic\":\"nope:a\"}", "unknown_topic", 404},
+        {"{\"id\":\"a\",\"topic\":[]}", "invalid_topic", 422},
+        {"{\"id\":\"a\",\"topic\":\"room:a\",\"x\":1}", "unknown_member", 422},
+        {"[]", "invalid_body", 422},
+        {"", "invalid_json", 400},
+    };
+
+    (void)state;
+    unsubscribe("{\"id\":\"users:7\",\"topic\":\"room:\\u00e4\"}");
+    assert_int_equal(answers, 0);
+    assert_string_equal(fake_disconnect_id, "users:7");
+    assert_string_equal(fake_unsubscribe_topic, "room:\xc3\xa4");
+    fake_disconnect_cb(fake_disconnect_arg, 0, 3);
+    assert_int_equal(last_status, 200);
+    assert_string_equal(last_json, "{\"channels\":3}");
+    unsubscribe("{\"id\":\"users:7\",\"topic\":\"room:a\"}");
+    fake_disconnect_cb(fake_disconnect_arg, PLX_E_DOWN, 0);
+    assert_int_equal(last_status, 503);
+    assert_non_null(strstr(last_json, "\"hint\":\"Nothing was done"));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        unsubscribe(wrong[i].body);
+        assert_int_equal(answers, 1);
+        assert_int_equal(last_status, wrong[i].status);
+        assert_non_null(strstr(last_json, wrong[i].code));
+    }
+    free(fake_disconnect_id);
+    free(fake_unsubscribe_topic);
+    fake_disconnect_id = fake_unsubscribe_topic = NULL;
+}
+
 static void test_disconnect(void **state)
 {
     (void)state;
@@ -477,6 +521,7 @@ int main(void)
         cmocka_unit_test_setup(test_array_with_failures, setup),
         cmocka_unit_test_setup(test_array_too_long, setup),
         cmocka_unit_test_setup(test_disconnect, setup),
+        cmocka_unit_test_setup(test_unsubscribe, setup),
         cmocka_unit_test_setup(test_health, setup),
         cmocka_unit_test_setup(test_health_redis_away, setup),
         cmocka_unit_test_setup(test_health_publication_fails_or_is_lost, setup),

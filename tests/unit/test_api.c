@@ -40,7 +40,8 @@ static void take_response(plx_http_request *r, const plx_http_response *response
 
     q->answers++;
     q->status = response->status;
-    assert_string_equal(response->content_type, "application/json");
+    if (response->status != 204)
+        assert_string_equal(response->content_type, "application/json");
     snprintf(q->headers, sizeof q->headers, "%.*s", (int)response->headers.len,
              response->headers.data);
     snprintf(q->body, sizeof q->body, "%.*s", (int)response->body.len, response->body.data);
@@ -112,13 +113,58 @@ static void test_methods(void **state)
     (void)state;
     assert_true(handle(&q, "GET", "/api/publish", ""));
     assert_int_equal(q.status, 405);
-    assert_non_null(strstr(q.headers, "allow: POST\r\n"));
+    assert_non_null(strstr(q.headers, "allow: POST, OPTIONS\r\n"));
     assert_non_null(strstr(q.body, "\"code\":\"wrong_method\""));
     assert_true(handle(&q, "DELETE", "/api/disconnect", ""));
     assert_int_equal(q.status, 405);
     assert_true(handle(&q, "POST", "/api/health", ""));
     assert_int_equal(q.status, 405);
-    assert_non_null(strstr(q.headers, "allow: GET\r\n"));
+    assert_non_null(strstr(q.headers, "allow: GET, HEAD, OPTIONS\r\n"));
+}
+
+/* A path says what it takes; HEAD is answered without content; neither goes without a key. */
+static void test_head_and_options(void **state)
+{
+    request q;
+
+    (void)state;
+    assert_true(handle(&q, "OPTIONS", "/api/publish", ""));
+    assert_int_equal(q.status, 204);
+    assert_string_equal(q.headers, "allow: POST, OPTIONS\r\n");
+    assert_true(handle(&q, "OPTIONS", "/api/history", ""));
+    assert_string_equal(q.headers, "allow: GET, HEAD, OPTIONS\r\n");
+    assert_true(handle(&q, "OPTIONS", "/api/nothing", ""));
+    assert_int_equal(q.status, 404);
+    assert_true(handle(&q, "HEAD", "/api/publish", ""));
+    assert_int_equal(q.status, 405);
+    assert_true(handle(&q, "HEAD", "/api/history", ""));
+    assert_int_equal(q.status, 422);
+    assert_string_equal(q.body, "");
+    memset(&q, 0, sizeof q);
+    assert_true(handle(&q, "GET", "/api/history", ""));
+    assert_int_equal(q.status, 422);
+    assert_non_null(strstr(q.body, "\"hint\":\""));
+}
+
+/* Whoever reads an error is told what to do. */
+static void test_hints(void **state)
+{
+    static const char *const requests[][3] = {
+        {"POST", "/api/publish", ""},     {"POST", "/api/publish", "{}"},
+        {"GET", "/api/publish", ""},      {"POST", "/api/nothing", ""},
+        {"POST", "/api/disconnect", "1"}, {"POST", "/api/unsubscribe", "{\"id\":\"a\"}"},
+        {"GET", "/api/presence", ""},     {"GET", "/api/history", ""},
+    };
+    request q;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        assert_true(handle(&q, requests[i][0], requests[i][1], requests[i][2]));
+        assert_true(q.status >= 400);
+        if (!strstr(q.body, "\"code\":\"") || !strstr(q.body, "\"message\":\"") ||
+            !strstr(q.body, "\"hint\":\""))
+            fail_msg("%s %s: %s", requests[i][0], requests[i][1], q.body);
+    }
 }
 
 static unsigned status_with(const char *authorization, const char *x_pollux_key)
@@ -218,6 +264,14 @@ static void test_disconnect_and_health(void **state)
     assert_string_equal(q.body, "{\"sockets\":2}");
     free(fake_disconnect_id);
     fake_disconnect_id = NULL;
+    assert_true(
+        handle(&q, "POST", "/api/unsubscribe", "{\"id\":\"users:7\",\"topic\":\"room:a\"}"));
+    assert_string_equal(fake_unsubscribe_topic, "room:a");
+    fake_disconnect_cb(fake_disconnect_arg, 0, 3);
+    assert_string_equal(q.body, "{\"channels\":3}");
+    free(fake_disconnect_id);
+    free(fake_unsubscribe_topic);
+    fake_disconnect_id = fake_unsubscribe_topic = NULL;
     fake_up = false;
     fake_loop = ev_loop_new(EVFLAG_AUTO);
     assert_true(handle(&q, "GET", "/api/health", ""));
@@ -233,6 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_methods, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_head_and_options, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hints, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_publish, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_goes_away, setup, teardown),

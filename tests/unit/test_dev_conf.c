@@ -111,6 +111,12 @@ static void test_relative_names_become_absolute(void **state)
                 WITH_SECRET "redis{url='unix:/run/x.sock'}\n"
                             "socket \"/s\" { channel \"a:*\" { path = '/srv/./m.so' } }\n"
                             "api { path = \"api\" }\n");
+    assert_edit("redis{url=x}socket a{auth{key=\"file:a.pem\" previous_key = file:/b.pem}}"
+                "secret=x",
+                "redis{url='unix:/run/x.sock'}socket a{auth{key='file:/etc/p/a.pem' previous_key = "
+                "file:/b.pem}}secret=x");
+    assert_edit("redis{url=x}socket a{auth{key=\"a.pem\"}}secret=x",
+                "redis{url='unix:/run/x.sock'}socket a{auth{key=\"a.pem\"}}secret=x");
     assert_edit("redis{url=x} secret_file = \"${HOME}/s\"",
                 "redis{url='unix:/run/x.sock'} secret_file = \"${HOME}/s\"");
 }

@@ -268,7 +268,8 @@ static void test_refused_requests_leave_the_connection_usable(void **state)
     expect_answer(
         w, &c, 413,
         "{\"status\":413,\"error\":{\"code\":\"too_large\",\"message\":\"the request body "
-        "is larger than max_body_bytes\"}}");
+        "is larger than max_body_bytes\",\"hint\":\"Send less at once, or raise "
+        "max_body_bytes.\"}}");
 
     plx_buf_init(&b, 0); /* a body that ends before its length */
     plx_buf_init(&params, 0);

@@ -11,8 +11,10 @@ static plx_store *a, *b;
 
 typedef struct worker {
     plx_control control;
-    unsigned sockets, called;
-    char id[64];
+    unsigned sockets, called, worked, outcome;
+    char id[64], topic[64];
+    const char *report;
+    plx_position after;
 } worker;
 
 static worker workers[2];
@@ -23,6 +25,41 @@ static unsigned on_disconnect(plx_control *c, plx_slice id)
     w->called++;
     snprintf(w->id, sizeof w->id, "%.*s", (int)id.len, id.data);
     return w->sockets;
+}
+
+static unsigned on_unsubscribe(plx_control *c, plx_slice id, plx_slice topic,
+                               const plx_position *after)
+{
+    worker *w = PLX_CONTAINER(c, worker, control);
+    w->called++;
+    w->after = *after;
+    snprintf(w->id, sizeof w->id, "%.*s", (int)id.len, id.data);
+    snprintf(w->topic, sizeof w->topic, "%.*s", (int)topic.len, topic.data);
+    return w->sockets;
+}
+
+static void on_committed(void *arg, int err, const plx_work *next)
+{
+    (void)arg;
+    assert_int_equal(err, 0);
+    assert_null(next);
+}
+
+/* Works the entry as a long-poll worker would, and says whether there was such a channel. */
+static void on_work(plx_control *c, const plx_work *work)
+{
+    worker *w = PLX_CONTAINER(c, worker, control);
+    plx_commit commit = {
+        .sid = work->sid, .fence = work->fence, .entry = work->entry.id, .status = w->outcome};
+    w->worked++;
+    assert_int_equal(work->entry.kind, PLX_ENTRY_CLOSE);
+    snprintf(w->topic, sizeof w->topic, "%.*s", (int)work->entry.body.len, work->entry.body.data);
+    plx_session_commit(w == workers ? a : b, &commit, on_committed, NULL);
+}
+
+static void on_report(plx_control *c, plx_buf *out)
+{
+    plx_buf_str(out, PLX_CONTAINER(c, worker, control)->report);
 }
 
 typedef struct answer {
@@ -42,6 +79,15 @@ static answer disconnect(plx_store *s, const char *id)
 {
     answer x = {0};
     plx_control_disconnect(s, plx_slice_of(id), on_answer, &x);
+    assert_int_equal(x.called, 0);
+    WAIT(&r, x.called);
+    return x;
+}
+
+static answer unsubscribe(plx_store *s, const char *id, const char *topic)
+{
+    answer x = {0};
+    plx_control_unsubscribe(s, plx_slice_of(id), plx_slice_of(topic), on_answer, &x);
     assert_int_equal(x.called, 0);
     WAIT(&r, x.called);
     return x;
@@ -126,6 +172,103 @@ static void test_from_the_command_line(void **state)
     plx_store_close(cli);
 }
 
+static void test_unsubscribe(void **state)
+{
+    (void)state;
+    workers[0].control.unsubscribe = workers[1].control.unsubscribe = on_unsubscribe;
+    workers[0].control.work = on_work;
+    workers[0].outcome = PLX_CLOSED_ONE;
+    workers[0].sockets = 2;
+    workers[1].sockets = 1;
+    workers[0].worked = 0;
+    create("u1", "user:u");
+    create("u2", "user:u");
+    create("u3", "user:v");
+    redis_do(&r, "HSET plx:{t:room:1}:meta epoch eee off 12 bytes 0 base 0 hist 0");
+    uint64_t start = fixture_ms();
+    answer x = unsubscribe(a, "user:u", "room:1");
+    assert_int_equal(x.err, 0);
+    assert_int_equal(x.sockets, 5);
+    assert_true(fixture_ms() - start < 400);
+    assert_string_equal(workers[1].id, "user:u");
+    assert_string_equal(workers[1].topic, "room:1");
+    assert_string_equal(workers[1].after.epoch, "eee");
+    assert_int_equal(workers[1].after.offset, 12);
+    assert_int_equal(workers[0].worked, 2);
+    assert_int_equal(redis_do(&r, "HEXISTS plx:{s:u1} ended"), 0);
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:u1}:in"), 0);
+    /* No such channel in the sessions. */
+    workers[0].outcome = PLX_CLOSED_NONE;
+    assert_int_equal(unsubscribe(a, "user:u", "room:1").sockets, 3);
+    /* Called by a process that works no sessions: another one does. */
+    workers[0].outcome = PLX_CLOSED_ONE;
+    workers[0].worked = 0;
+    x = unsubscribe(b, "user:u", "a b\nc {}");
+    assert_int_equal(x.sockets, 5);
+    assert_int_equal(workers[0].worked, 2);
+    assert_string_equal(workers[0].topic, "a b\nc {}");
+}
+
+/* The entry stays in the inbox, in its turn; the caller does not wait for ever. */
+static void test_unsubscribe_while_a_session_is_held(void **state)
+{
+    (void)state;
+    workers[0].worked = 0;
+    redis_do(&r, "HSET plx:{s:u1} lease 99999999999999 fence 7");
+    redis_do(
+        &r, "EVAL %s 1 plx:{s:u1}",
+        "local t = redis.call('TIME') redis.call('HSET', KEYS[1], 'lease', t[1] * 1000 + 3900)");
+    uint64_t start = fixture_ms();
+    answer x = unsubscribe(a, "user:u", "room:1");
+    assert_int_equal(x.err, 0);
+    assert_int_equal(x.sockets, 4); /* u2's, and those of the workers */
+    assert_in_range(fixture_ms() - start, 450, 3000);
+    assert_int_equal(redis_do(&r, "XLEN plx:{s:u1}:in"), 1);
+    assert_int_equal(workers[0].worked, 1);
+    redis_do(&r, "DEL plx:{s:u1} plx:{s:u1}:in");
+}
+
+typedef struct reports {
+    unsigned called;
+    int err;
+    size_t count, silent;
+    char text[256];
+} reports;
+
+static void on_reports(void *arg, int err, const plx_slice *texts, size_t count, size_t silent)
+{
+    reports *x = arg;
+    x->called++;
+    x->err = err;
+    x->count = count;
+    x->silent = silent;
+    for (size_t i = 0; i < count; i++)
+        strncat(x->text, plx_slice_is(texts[i], "one\ntwo") ? "[1]" : "[2]", 8);
+}
+
+static void test_reports(void **state)
+{
+    (void)state;
+    reports x = {0}, y = {0};
+    workers[0].report = "one\ntwo";
+    workers[1].report = ""; /* has nothing to report: it has answered all the same */
+    workers[0].control.report = workers[1].control.report = on_report;
+    plx_control_reports(b, on_reports, &x);
+    WAIT(&r, x.called);
+    assert_int_equal(x.err, 0);
+    assert_int_equal(x.count, 1);
+    assert_int_equal(x.silent, 0);
+    assert_string_equal(x.text, "[1]");
+    workers[1].report = "x";
+    redisContext *deaf = redisConnectUnix(r.socket);
+    freeReplyObject(redisCommand(deaf, "SSUBSCRIBE plx:{control}"));
+    plx_control_reports(a, on_reports, &y);
+    WAIT(&r, y.called);
+    assert_int_equal(y.count, 2);
+    assert_int_equal(y.silent, 1);
+    redisFree(deaf);
+}
+
 static void test_a_worker_that_does_not_answer(void **state)
 {
     (void)state;
@@ -151,7 +294,14 @@ static void test_garbage(void **state)
                                        "2 x y 1\nid",
                                        "\n",
                                        "1 disconnect w x\nid",
-                                       "1 disconnect w 1 2\nid"};
+                                       "1 disconnect w 1 2\nid",
+                                       "1 unsubscribe w 1\nid",
+                                       "1 unsubscribe w 1 3 e 1\nid",
+                                       "1 unsubscribe w 1 2 e x\nidtopic",
+                                       "1 unsubscribe w 1 2 e: 1\nidtopic",
+                                       "1 unsubscribe w 1 2 e 1 1\nidtopic",
+                                       "1 work w 1\n",
+                                       "1 report w\n"};
     unsigned before = workers[0].called;
     for (size_t i = 0; i < sizeof junk / sizeof junk[0]; i++)
         redis_do(&r, "SPUBLISH plx:{control} %s", junk[i]);
@@ -197,6 +347,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sum_of_all),
         cmocka_unit_test(test_from_the_command_line),
+        cmocka_unit_test(test_unsubscribe),
+        cmocka_unit_test(test_unsubscribe_while_a_session_is_held),
+        cmocka_unit_test(test_reports),
         cmocka_unit_test(test_a_worker_that_does_not_answer),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_redis_down),

@@ -1,0 +1,99 @@
+/* Tickets: verifying and signing. */
+#include "channel/ticket.h"
+#include "base/base64.h"
+#include "base/crypto.h"
+#include "base/error.h"
+
+#define MAC_HEX 64
+
+static void mac_of(plx_slice key, plx_slice text, char hex[MAC_HEX])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[PLX_DIGEST_MAX];
+    plx_hmac(PLX_SHA256, key, text, mac);
+    for (size_t i = 0; i < MAC_HEX / 2; i++) {
+        hex[2 * i] = digits[mac[i] >> 4];
+        hex[2 * i + 1] = digits[mac[i] & 15];
+    }
+}
+
+/* Checks the signature; *text is what was signed. */
+static int check_mac(plx_slice key, plx_slice ticket, plx_slice *text)
+{
+    char expected[MAC_HEX];
+    plx_slice rest = ticket;
+    if (!plx_slice_split(&rest, '.', text) || text->len == 0 || rest.len != MAC_HEX)
+        return PLX_E_INVALID;
+    mac_of(key, *text, expected);
+    return plx_equal_secret(rest, plx_slice_make(expected, MAC_HEX)) ? 0 : PLX_E_INVALID;
+}
+
+static int find_exp(plx_slice object, plx_json_value *exp)
+{
+    static const char *const names[] = {"exp"};
+    int err = plx_json_cut_object(object, names, exp, 1);
+    return err == 0 && exp->type == PLX_JSON_NONE ? PLX_E_NOTFOUND : err;
+}
+
+/* The signed text is the application's: whatever is wrong from here on is its mistake. */
+static int read_claims(plx_slice json, uint64_t wall_ms, plx_buf *claims_json, plx_verdict *verdict)
+{
+    plx_slice object;
+    plx_json_value exp;
+    if (plx_claims_open(json, &object) != 0) {
+        verdict->reason = "token is no JSON object, or has a name twice";
+        return PLX_E_DENIED;
+    }
+    if (find_exp(object, &exp) != 0) {
+        verdict->reason = "token has no exp";
+        return PLX_E_DENIED;
+    }
+    int err = plx_claims_expiry(&exp, wall_ms, verdict);
+    if (err)
+        return err == PLX_E_GONE ? err : PLX_E_DENIED;
+    err = plx_buf_add(claims_json, object);
+    if (err)
+        *verdict = (plx_verdict){.reason = "token's claims too long"};
+    return err;
+}
+
+int plx_ticket_verify(plx_slice key, plx_slice ticket, uint64_t wall_ms, plx_buf *claims_json,
+                      plx_verdict *verdict)
+{
+    plx_slice text;
+    plx_buf json;
+    *verdict = (plx_verdict){.reason = "token too long"};
+    if (ticket.len > PLX_TICKET_MAX)
+        return PLX_E_TOOBIG;
+    verdict->reason = "token invalid";
+    if (check_mac(key, ticket, &text) != 0)
+        return PLX_E_INVALID;
+    plx_buf_init(&json, PLX_TICKET_MAX);
+    int err = plx_base64_decode(&json, text, PLX_B64_URL | PLX_B64_NOPAD | PLX_B64_EITHER);
+    if (err == 0) {
+        verdict->reason = NULL;
+        err = read_claims(plx_buf_slice(&json), wall_ms, claims_json, verdict);
+    }
+    plx_buf_fini(&json);
+    return err;
+}
+
+int plx_ticket_sign(plx_slice key, plx_slice claims_json, plx_buf *ticket)
+{
+    char mac[MAC_HEX];
+    plx_slice object;
+    plx_json_value exp;
+    uint64_t ms;
+    plx_buf text;
+    if (plx_claims_open(claims_json, &object) != 0 || find_exp(object, &exp) != 0 ||
+        plx_claims_time(&exp, &ms) != 0)
+        return PLX_E_INVALID;
+    plx_buf_init(&text, PLX_TICKET_MAX);
+    plx_base64_encode(&text, object, PLX_B64_URL | PLX_B64_NOPAD);
+    mac_of(key, plx_buf_slice(&text), mac);
+    plx_buf_byte(&text, '.');
+    plx_buf_append(&text, mac, MAC_HEX);
+    int err = plx_buf_ok(&text) ? plx_buf_add(ticket, plx_buf_slice(&text)) : PLX_E_TOOBIG;
+    plx_buf_fini(&text);
+    return err;
+}

@@ -1,0 +1,484 @@
+/* The test kit, by a module that does a bit of everything: what it shows of it, on both transports,
+ * and what its assertions say when they fail. */
+#include "tests/kit/test.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <libgen.h>
+#include <unistd.h>
+
+/* ---- the module under test ---- */
+
+static unsigned opened, closed;
+static plx_call *kept; /* of "later" */
+
+static int shop_open(const char *pattern, const char *settings, void **state, const char **error)
+{
+    (void)pattern;
+    if (settings && strcmp(settings, "bad") == 0) {
+        *error = "these settings are bad";
+        return -1;
+    }
+    *state = &opened;
+    opened++;
+    return 0;
+}
+
+static void shop_close(void *state)
+{
+    assert_ptr_equal(state, &opened);
+    closed++;
+}
+
+static void shop_join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    assert_ptr_equal(state, &opened);
+    if (plx_slice_is(payload.bytes, "{\"as\":\"nobody\"}")) {
+        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"who?\"}"));
+        return;
+    }
+    plx_channel_assign(ch, plx_slice_of("{\"orders\":0}"));
+    plx_channel_track(ch, call, plx_channel_socket_id(ch), plx_slice_of("{ \"busy\": false}"));
+    plx_channel_push(ch, call, plx_slice_of("welcome"), PLX_JSON_PAYLOAD("{\"to\":\"the shop\"}"));
+    plx_channel_broadcast(ch, call, plx_slice_of("came"), payload);
+    plx_call_ok(call, PLX_JSON_PAYLOAD("{\"hours\":[9,17]}"));
+}
+
+static void listed(void *arg, plx_channel *ch, plx_call *call, int err, plx_slice json)
+{
+    (void)arg;
+    (void)ch;
+    assert_int_equal(err, 0);
+    plx_call_ok(call, (plx_payload){PLX_PAYLOAD_JSON, json});
+}
+
+static void order(plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    char text[64];
+    int n = atoi(strchr(plx_channel_assigns(ch).data, ':') + 1) + 1;
+
+    snprintf(text, sizeof text, "{\"orders\":%d}", n);
+    plx_channel_assign(ch, plx_slice_of(text));
+    plx_channel_broadcast_from(ch, call, plx_slice_of("ordered"), payload);
+    plx_call_ok(call, (plx_payload){PLX_PAYLOAD_JSON, plx_slice_of(text)});
+}
+
+static void shop_in(void *state, plx_channel *ch, plx_call *call, plx_slice event,
+                    plx_payload payload)
+{
+    assert_ptr_equal(state, &opened);
+    if (plx_slice_is(event, "order")) {
+        order(ch, call, payload);
+    } else if (plx_slice_is(event, "busy")) {
+        plx_channel_update(ch, call, plx_channel_socket_id(ch), payload.bytes);
+        plx_call_noreply(call);
+    } else if (plx_slice_is(event, "who")) {
+        plx_channel_presences(ch, call, listed, NULL);
+    } else if (plx_slice_is(event, "shout")) {
+        plx_channel_broadcast(ch, call, event, payload);
+        plx_call_ok(call, PLX_JSON_PAYLOAD("{}"));
+    } else if (plx_slice_is(event, "next door")) {
+        plx_channel_broadcast_to(ch, call, plx_slice_of("shop:2"), event, payload);
+        plx_call_ok(call, PLX_JSON_PAYLOAD("{}"));
+    } else if (plx_slice_is(event, "close")) {
+        const plx_payload bye = PLX_JSON_PAYLOAD("{\"bye\":true}");
+        plx_call_stop(call, &bye);
+    } else if (plx_slice_is(event, "fire")) {
+        plx_call_crash(call, "there is a fire");
+    } else if (plx_slice_is(event, "later")) {
+        kept = call;
+    } else {
+        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"what?\"}"));
+    }
+}
+
+static const plx_backend shop = {.abi = PLX_BACKEND_ABI,
+                                 .name = "shop",
+                                 .open = shop_open,
+                                 .close = shop_close,
+                                 .join = shop_join,
+                                 .handle_in = shop_in};
+
+/* ---- the stage ---- */
+
+static plx_test *t;
+static plx_test_socket *ann, *bob; /* on either transport in turn */
+
+/* A test runs twice: Ann on WebSocket and Bob on long-polling, and the other way round. */
+static void set_stage(enum plx_test_transport anns)
+{
+    opened = closed = 0;
+    t = plx_test_new();
+    plx_test_channel(t, "shop:*", &shop, NULL);
+    ann = plx_test_connect(
+        t, &(plx_test_client){.name = "ann", .id = "ann", .params = "{}", .transport = anns});
+    bob = plx_test_connect(t, &(plx_test_client){.name = "bob",
+                                                 .id = "bob",
+                                                 .transport = anns == PLX_TEST_LONGPOLL
+                                                                  ? PLX_TEST_WEBSOCKET
+                                                                  : PLX_TEST_LONGPOLL});
+}
+
+static void strike(void)
+{
+    plx_test_free(t);
+    assert_int_equal(opened, 2); /* once in each worker */
+    assert_int_equal(closed, 2);
+}
+
+static void on_both(void (*play)(void))
+{
+    set_stage(PLX_TEST_WEBSOCKET);
+    play();
+    strike();
+    set_stage(PLX_TEST_LONGPOLL);
+    play();
+    strike();
+}
+
+/* ---- joining, pushing, leaving ---- */
+
+static void join_both(void)
+{
+    plx_test_subscribe_and_join(ann, "shop:1", "{}");
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+    plx_test_flush(ann);
+    plx_test_flush(bob);
+    plx_test_flush_broadcasts(t);
+}
+
+static void play_join(void)
+{
+    unsigned ref = plx_test_join(ann, "shop:1", "{'as': 'nobody'}");
+
+    plx_test_assert_reply(ann, ref, "error", "{'reason': 'who?'}");
+    assert_string_equal(plx_test_subscribe_and_join(ann, "shop:1", "{'n': 1}"),
+                        "{\"hours\":[9,17]}");
+    plx_test_assert_push(ann, "shop:1", "welcome", "{'to': 'the shop'}");
+    plx_test_refute_push(ann, NULL, "came", NULL); /* it was broadcast before the reply */
+    plx_test_assert_broadcast(t, "shop:1", "came", "{'n': 1}");
+    plx_test_assert_push(ann, "shop:1", "presence_state",
+                         "{'ann': {'metas': [{'busy': false, 'phx_ref': '_'}]}}");
+    plx_test_refute_push(ann, NULL, "presence_diff", NULL);
+    plx_test_assert_assigns(ann, "shop:1", "{'orders': 0}");
+    ref = plx_test_join(ann, "mall:1", "{}");
+    plx_test_assert_reply(ann, ref, "error", "{'reason': 'unmatched topic'}");
+}
+
+static void play_push(void)
+{
+    unsigned first, second;
+
+    join_both();
+    first = plx_test_push(ann, "shop:1", "order", "{'what': 'tea', 'price': 1.5}");
+    second = plx_test_push(ann, "shop:1", "order", "{'what': 'milk'}");
+    plx_test_assert_reply(ann, second, "ok", "{'orders': 2}");
+    plx_test_assert_reply(ann, first, "ok", "{'orders': 1}");
+    plx_test_refute_reply(ann, first);
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'milk'}");
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'tea', 'price': 1.5}");
+    plx_test_refute_push(bob, NULL, NULL, NULL);
+    plx_test_refute_push(ann, NULL, "ordered", NULL);
+    plx_test_assert_broadcast(t, "shop:1", "ordered", "{'price': '_'}");
+    plx_test_assert_assigns(ann, "shop:1", "{'orders': 2}");
+    plx_test_assert_assigns(bob, "shop:1", "{'orders': 0}");
+    plx_test_assert_reply(ann, plx_test_push(ann, "shop:1", "steal", NULL), "error", NULL);
+    plx_test_assert_reply(ann, plx_test_push(ann, "shop:9", "order", "{}"), "error",
+                          "{'reason': 'unmatched topic'}");
+}
+
+static void play_shout(void)
+{
+    static const char bytes[] = {1, 0, 2};
+    const plx_payload binary = {PLX_PAYLOAD_BINARY, {bytes, sizeof bytes}};
+    unsigned ref;
+
+    join_both();
+    ref = plx_test_push(bob, "shop:1", "shout", "[1, null, {'deep': [true]}]");
+    plx_test_assert_push(ann, "shop:1", "shout", "[1, null, {'deep': [true]}]");
+    plx_test_assert_push(bob, "shop:1", "shout", "[1, '_', {}]");
+    plx_test_assert_reply(bob, ref, "ok", "{}");
+    plx_test_push_payload(bob, "shop:1", "shout", binary);
+    assert_memory_equal(plx_test_assert_push(ann, "shop:1", "shout", NULL), bytes, sizeof bytes);
+    plx_test_broadcast(t, "shop:1", "sale", "{'off': 20}");
+    plx_test_assert_push(ann, "shop:1", "sale", "{'off': 20}");
+    plx_test_assert_push(bob, "shop:1", "sale", "{'off': 20.0}");
+    plx_test_push(ann, "shop:1", "next door", "{'n': 1}");
+    plx_test_assert_broadcast(t, "shop:2", "next door", "{'n': 1}");
+    plx_test_refute_push(bob, NULL, "next door", NULL);
+}
+
+static void play_presence(void)
+{
+    unsigned ref;
+
+    join_both();
+    plx_test_assert_presence(t, "shop:1", "{'ann': {'metas': [{'busy': false}]}, 'bob': {}}");
+    plx_test_push(ann, "shop:1", "busy", "{'busy': true}");
+    plx_test_assert_push(bob, "shop:1", "presence_diff",
+                         "{'joins': {'ann': {'metas': [{'busy': true, 'phx_ref_prev': '_'}]}},"
+                         " 'leaves': {'ann': {'metas': [{'busy': false}]}}}");
+    plx_test_assert_push(ann, "shop:1", "presence_diff", NULL);
+    ref = plx_test_push(bob, "shop:1", "who", "{}");
+    plx_test_assert_reply(bob, ref, "ok", "{'ann': {'metas': [{'busy': true}]}, 'bob': '_'}");
+    plx_test_leave(ann, "shop:1");
+    plx_test_assert_push(bob, "shop:1", "presence_diff",
+                         "{'joins': {}, 'leaves': {'ann': {'metas': [{'busy': true}]}}}");
+    plx_test_assert_presence(t, "shop:1", "{'bob': {'metas': ['_']}}");
+    plx_test_close(bob);
+    plx_test_assert_broadcast(t, "shop:1", "presence_diff", "{'leaves': {'bob': '_'}}");
+    assert_string_equal(plx_test_assert_presence(t, "shop:1", "{}"), "{}");
+}
+
+static void play_end(void)
+{
+    unsigned ref;
+
+    join_both();
+    ref = plx_test_leave(ann, "shop:1");
+    plx_test_assert_reply(ann, ref, "ok", "{}");
+    plx_test_assert_close(ann, "shop:1");
+    plx_test_assert_terminate(ann, "shop:1", PLX_END_LEFT);
+    plx_test_broadcast(t, "shop:1", "sale", "{}");
+    plx_test_refute_push(ann, NULL, "sale", NULL);
+
+    ref = plx_test_push(bob, "shop:1", "close", "{}");
+    plx_test_assert_reply(bob, ref, "ok", "{'bye': true}");
+    plx_test_assert_close(bob, "shop:1");
+    plx_test_assert_terminate(bob, "shop:1", PLX_END_CLOSED);
+
+    join_both();
+    ref = plx_test_push(ann, "shop:1", "fire", "{}");
+    plx_test_refute_reply(ann, ref);
+    plx_test_assert_crash(ann, "shop:1");
+    plx_test_assert_terminate(ann, "shop:1", PLX_END_CRASHED);
+    plx_test_subscribe_and_join(ann, "shop:1", "{}"); /* as clients do */
+    plx_test_subscribe_and_join(ann, "shop:1", "{}"); /* again: the first one ends */
+    plx_test_assert_close(ann, "shop:1");
+    plx_test_assert_terminate(ann, "shop:1", PLX_END_LEFT);
+    plx_test_push(bob, "shop:1", "shout", "{}");
+    plx_test_assert_push(ann, "shop:1", "shout", NULL);
+    plx_test_refute_push(ann, "shop:1", "shout", NULL); /* once, although joined twice */
+    assert_int_equal(plx_test_disconnect(t, "ann"), 1);
+    plx_test_assert_terminate(ann, "shop:1", PLX_END_CLOSED);
+    assert_int_equal(plx_test_disconnect(t, "ann"), 0);
+}
+
+static void play_later(void)
+{
+    unsigned ref, behind;
+
+    join_both();
+    ref = plx_test_push(ann, "shop:1", "later", "{}");
+    behind = plx_test_push(ann, "shop:1", "order", "{}");
+    plx_test_refute_reply(ann, ref);
+    plx_test_refute_reply(ann, behind); /* it waits in order */
+    plx_call_ok(kept, PLX_JSON_PAYLOAD("{\"at\":\"last\"}"));
+    plx_test_advance(t, 0); /* what came of it */
+    plx_test_assert_reply(ann, ref, "ok", "{'at': 'last'}");
+    plx_test_assert_reply(ann, behind, "ok", "{'orders': 1}");
+
+    plx_test_push(bob, "shop:1", "later", "{}");
+    plx_test_close(bob); /* nobody waits for it any more */
+    plx_call_ok(kept, PLX_JSON_PAYLOAD("{}"));
+}
+
+static void test_join(void **state)
+{
+    (void)state;
+    on_both(play_join);
+}
+
+static void test_push(void **state)
+{
+    (void)state;
+    on_both(play_push);
+}
+
+static void test_shout(void **state)
+{
+    (void)state;
+    on_both(play_shout);
+}
+
+static void test_presence(void **state)
+{
+    (void)state;
+    on_both(play_presence);
+}
+
+static void test_end(void **state)
+{
+    (void)state;
+    on_both(play_end);
+}
+
+static void test_later(void **state)
+{
+    (void)state;
+    on_both(play_later);
+}
+
+/* Each message of a long-polling client meets another worker; a WebSocket stays. */
+static void test_workers(void **state)
+{
+    plx_test_socket *poll, *ws;
+    plx_test *w = plx_test_new();
+
+    (void)state;
+    plx_test_channel(w, "shop:*", &shop, NULL);
+    poll = plx_test_connect(w, &(plx_test_client){.transport = PLX_TEST_LONGPOLL});
+    ws = plx_test_connect(w, NULL);
+    plx_test_subscribe_and_join(poll, "shop:1", NULL);
+    for (int i = 1; i <= 5; i++) {
+        char orders[32];
+        snprintf(orders, sizeof orders, "{'orders': %d}", i);
+        plx_test_assert_reply(poll, plx_test_push(poll, "shop:1", "order", NULL), "ok", orders);
+    }
+    plx_test_subscribe_and_join(ws, "shop:1", NULL);
+    plx_test_assert_push(ws, NULL, "presence_state", "{'': {'metas': ['_', '_']}}");
+    plx_test_close(poll);
+    plx_test_assert_terminate(poll, "shop:1", PLX_END_EXPIRED);
+    plx_test_free(w);
+}
+
+/* ---- what an assertion says ---- */
+
+static jmp_buf failed;
+static char said[4096];
+static int said_line;
+
+static void on_failure(const char *file, int line, const char *what)
+{
+    assert_non_null(strstr(file, "test_kit.c"));
+    said_line = line;
+    snprintf(said, sizeof said, "%s", what);
+    longjmp(failed, 1);
+}
+
+static void on_cmocka_failure(const char *file, int line, const char *what)
+{
+    print_error("%s", what);
+    _fail(file, line);
+}
+
+/* The statement fails, here, and says this. */
+#define fails(statement, ...)                                                                      \
+    do {                                                                                           \
+        static const char *const parts[] = {__VA_ARGS__};                                          \
+        plx_test_on_failure(on_failure);                                                           \
+        said[0] = '\0';                                                                            \
+        if (setjmp(failed) == 0) {                                                                 \
+            statement;                                                                             \
+        }                                                                                          \
+        plx_test_on_failure(on_cmocka_failure);                                                    \
+        for (size_t i_ = 0; i_ < sizeof parts / sizeof *parts; i_++) {                             \
+            if (!strstr(said, parts[i_]))                                                          \
+                print_error("nothing of '%s' in: %s\n", parts[i_], said);                          \
+            assert_non_null(strstr(said, parts[i_]));                                              \
+        }                                                                                          \
+        assert_int_equal(said_line, __LINE__);                                                     \
+    } while (0)
+
+static void play_failures(void)
+{
+    unsigned ref;
+
+    join_both();
+    ref = plx_test_push(ann, "shop:1", "order", "{'what': 'tea'}");
+    fails(plx_test_assert_reply(ann, ref, "error", "{'orders': 1}"),
+          "expected a reply to ref 2 with status \"error\" like {'orders': 1}",
+          "in the mailbox of ann", "reply     \"shop:1\" to ref 2: ok {\"orders\":1}");
+    fails(plx_test_assert_reply(ann, ref, "ok", "{'orders': 2}"), "like {'orders': 2}");
+    fails(plx_test_assert_push(bob, "shop:1", "sold", NULL),
+          "expected a push \"sold\" on \"shop:1\"", "in the mailbox of bob",
+          "push      \"shop:1\" \"ordered\" {\"what\":\"tea\"}");
+    fails(plx_test_assert_push(bob, "shop:2", "ordered", NULL), "on \"shop:2\"");
+    fails(plx_test_assert_push(bob, NULL, "ordered", "{'what': 'tea', 'price': '_'}"), "price");
+    fails(plx_test_assert_push(bob, NULL, "ordered", "[]"), "like []");
+    fails(plx_test_refute_push(bob, NULL, "ordered", "{}"), "did not expect a push \"ordered\"",
+          "{\"what\":\"tea\"}");
+    fails(plx_test_refute_reply(ann, ref), "did not expect a reply to ref 2");
+    fails(plx_test_assert_broadcast(t, "shop:1", "sold", NULL),
+          "expected as a broadcast a push \"sold\"", "\"ordered\"");
+    fails(plx_test_refute_broadcast(t, NULL, "ordered", NULL), "it was broadcast");
+    fails(plx_test_assert_close(ann, "shop:1"), "expected phx_close on \"shop:1\"");
+    fails(plx_test_assert_crash(ann, "shop:1"), "expected phx_error on \"shop:1\"");
+    fails(plx_test_assert_terminate(ann, "shop:1", PLX_END_LEFT), "PLX_END_LEFT", "(nothing)");
+    fails(plx_test_assert_presence(t, "shop:1", "{'cat': '_'}"), "the presence on \"shop:1\"",
+          "but: {\"ann\":{");
+    fails(plx_test_assert_assigns(ann, "shop:1", "{'orders': 7}"), "but: {\"orders\":1}");
+    fails(plx_test_assert_assigns(ann, "shop:2", "{}"), "has not joined \"shop:2\"");
+    fails(plx_test_subscribe_and_join(ann, "shop:2", "{'as': 'nobody'}"), "status \"ok\"");
+    ref = plx_test_push(ann, "shop:1", "later", "{}");
+    fails(plx_test_assert_reply(ann, ref, "ok", NULL), "has not been answered yet");
+    plx_call_noreply(kept);
+}
+
+static void test_failures(void **state)
+{
+    (void)state;
+    on_both(play_failures);
+}
+
+/* ---- opening ---- */
+
+static void test_open(void **state)
+{
+    plx_test *w = plx_test_new();
+    plx_backend old = shop;
+
+    (void)state;
+    opened = closed = 0;
+    assert_string_equal(plx_test_refusal(w, "shop:*", &shop, "bad"), "these settings are bad");
+    assert_int_equal(opened, 0);
+    assert_null(plx_test_refusal(w, "shop:*", &shop, "good"));
+    assert_int_equal(opened, 2);
+    assert_int_equal(closed, 2);
+    fails(plx_test_channel(w, "shop:*", &shop, "bad"), "does not open: these settings are bad");
+    old.abi = 0;
+    assert_non_null(strstr(plx_test_refusal(w, "shop:*", &old, NULL), "version 0"));
+    fails(plx_test_module(w, "shop:*", "/nowhere/shop.so", NULL), "can't be loaded");
+    plx_test_free(w);
+}
+
+/* A shared object that lies beside this program (build/VARIANT/{unit,modules}): it finds the kit's
+ * functions in the test. */
+static void test_module(void **state)
+{
+    plx_test *w = plx_test_new();
+    plx_test_socket *s;
+    char self[4096] = "", path[4200];
+    unsigned ref;
+
+    (void)state;
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    snprintf(path, sizeof path, "%s/modules/parrot.so", dirname(dirname(self)));
+    plx_test_module(w, "parrot:*", path, NULL);
+    s = plx_test_connect(w, NULL);
+    plx_test_subscribe_and_join(s, "parrot:1", NULL);
+    ref = plx_test_push(s, "parrot:1", "say", "{'it': 'twice'}");
+    plx_test_assert_push(s, "parrot:1", "say", "{'it': 'twice'}");
+    plx_test_assert_reply(s, ref, "ok", "{'it': 'twice'}");
+    plx_test_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_join),    cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),   cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),     cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),    cmocka_unit_test(test_module),
+    };
+
+    plx_test_on_failure(on_cmocka_failure);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
