@@ -166,13 +166,6 @@ int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *pro
     return err;
 }
 
-void plx_channels_start(plx_channels *channels, size_t count, plx_hooks *hooks)
-{
-    for (size_t i = 0; i < count; i++)
-        if (channels[i].config->auth.type == PLX_AUTH_HOOK)
-            channels[i].auth = plx_auth_hook_open(hooks, channels[i].config);
-}
-
 void plx_channels_close(plx_channels *channels, size_t count)
 {
     if (!channels)
@@ -181,7 +174,6 @@ void plx_channels_close(plx_channels *channels, size_t count)
         for (size_t j = 0; channels[i].entries && j < channels[i].config->channel_count; j++)
             close_entry(&channels[i].entries[j]);
         free(channels[i].entries);
-        plx_auth_hook_close(channels[i].auth);
     }
     free(channels);
 }

@@ -27,8 +27,10 @@ typedef struct plx_channels {
  * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol,
  * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
-/* In a worker, before it serves: opens what asks applications. hooks must outlive the channels. */
+/* In a worker, before it serves: opens what asks applications; and closes it, after all sockets and
+ * before hooks and the channels. */
 void plx_channels_start(plx_channels *channels, size_t count, plx_hooks *hooks);
+void plx_channels_stop(plx_channels *channels, size_t count);
 /* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
  * backend may answer calls that are still open while it is closed, and after all sockets: no code
  * of a module is called any more. */

@@ -161,6 +161,7 @@ void plx_app_close(plx_app *app)
     plx_store_watch_remove(app->store, &app->watch);
     plx_api_free(app->api);
     plx_longpoll_free(app->longpoll);
+    plx_channels_stop(app->channels, app->config->socket_count);
     plx_channels_close(app->channels, app->config->socket_count);
     plx_hooks_free(app->hooks);
     plx_store_close(app->store);

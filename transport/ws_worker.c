@@ -176,8 +176,7 @@ static void stop(worker *w)
     plx_ws_server_free(w->server);
     ev_timer_stop(w->loop, &w->patience);
     say_goodbye(w);
-    plx_channels_close(w->channels, w->config->socket_count);
-    w->channels = NULL;
+    plx_channels_stop(w->channels, w->config->socket_count);
     plx_hooks_free(w->hooks);
     plx_store_close(w->store);
     ev_signal_stop(w->loop, &w->sigterm);
