@@ -22,7 +22,7 @@ static const metric of_workers[] = {
     {"accepted", "pollux_connections", COUNTER, false, "TCP connections to the WebSocket daemon."},
     {"opened", "pollux_sockets_opened", COUNTER, false,
      "WebSockets and long-poll sessions opened."},
-    {"refused", "pollux_connects_refused", COUNTER, false, "Connects answered with 403."},
+    {"refused", "pollux_connects_refused", COUNTER, false, "Connects refused."},
     {"bad_requests", "pollux_bad_requests", COUNTER, false, "Wrong WebSocket handshakes."},
     {"slow", "pollux_slow_consumers", COUNTER, false,
      "WebSockets dropped because they did not read what was sent."},

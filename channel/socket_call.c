@@ -6,7 +6,6 @@
 #include "channel/socket_core.h"
 #include <stdlib.h>
 
-#define UNAUTHORIZED  PLX_JSON_PAYLOAD("{\"reason\":\"unauthorized\"}")
 #define UNAVAILABLE   PLX_JSON_PAYLOAD("{\"reason\":\"unavailable\"}")
 #define JOIN_CRASHED  PLX_JSON_PAYLOAD("{\"reason\":\"join crashed\"}")
 #define CHANNEL_CRASH PLX_JSON_PAYLOAD("{\"reason\":\"channel_crash\"}")
@@ -42,6 +41,21 @@ plx_call *plx_call_new(plx_membership *m, enum plx_call_kind kind, plx_term join
     if (kind != PLX_CALL_OWN)
         lane->open = call;
     m->socket->pending++;
+    return call;
+}
+
+plx_call *plx_call_loose(plx_membership *m, uint32_t number)
+{
+    plx_call *call = plx_alloc_zero(1, sizeof *call);
+
+    call->m = m;
+    m->refs++;
+    call->kind = PLX_CALL_OWN;
+    call->refs = 1;
+    call->number = number;
+    call->complete = true;
+    plx_list_init(&call->node);
+    plx_list_init(&call->kept);
     return call;
 }
 
@@ -216,29 +230,40 @@ void plx_call_complete(plx_call *call)
 
 /* ---- asking the backend ---- */
 
-static bool rules_allow(const plx_call *call)
+static enum plx_refusal judge(const plx_call *call, const plx_slice *event)
 {
-    const plx_membership *m = call->m;
+    plx_membership *m = call->m;
+    const plx_socket *s = m->socket;
+    const plx_asker asker = {s->channels->config, m->entry->config, m->topic, s->params, s->claims};
+    uint64_t bucket = m->bucket;
+    enum plx_refusal refusal;
 
+    if (call->kind == PLX_CALL_INFO)
+        return PLX_ALLOWED;
     if (call->kind == PLX_CALL_JOIN)
-        return plx_rules_may_join(m->entry->config, m->topic, m->socket->params, m->socket->claims);
-    return plx_rules_may_push(m->entry->config, m->socket->claims);
+        return plx_rules_join(&asker, call->own.bytes.len);
+    refusal = plx_rules_push(&asker, *event, call->own.bytes.len, &m->bucket, s->message_ms);
+    m->assigns_changed = m->assigns_changed || m->bucket != bucket;
+    return refusal;
 }
 
 static void ask(plx_call *call, const plx_slice *event)
 {
     const plx_channel_entry *entry = call->m->entry;
     plx_channel *ch = (plx_channel *)call->m;
+    enum plx_refusal refusal;
 
     if (call->kind == PLX_CALL_PUSH && !event)
         plx_call_crash(call, "an event that is no string");
-    else if (!rules_allow(call))
-        plx_call_error(call, UNAUTHORIZED);
+    else if ((refusal = judge(call, event)) != PLX_ALLOWED)
+        plx_call_error(call, plx_rules_response(refusal));
     else if (call->kind == PLX_CALL_JOIN && entry->backend->join)
         entry->backend->join(entry->state, ch, call, call->own);
     else if (call->kind == PLX_CALL_JOIN)
         plx_call_ok(call, plx_empty_object);
-    else if (entry->backend->handle_in)
+    else if (call->kind == PLX_CALL_INFO && entry->backend->handle_info)
+        entry->backend->handle_info(entry->state, ch, call, *event, call->own);
+    else if (call->kind == PLX_CALL_PUSH && entry->backend->handle_in)
         entry->backend->handle_in(entry->state, ch, call, *event, call->own);
     else
         plx_call_noreply(call);
@@ -301,7 +326,8 @@ static void reply(plx_call *call, bool failed, plx_payload response)
 {
     plx_note note = {.kind = PLX_OUT_REPLY, .failed = failed, .of = call->m, .payload = response};
 
-    plx_call_say(call, &note);
+    if (call->kind != PLX_CALL_INFO) /* to that there is nobody to reply to */
+        plx_call_say(call, &note);
 }
 
 static void answer(plx_call *call, bool failed, plx_payload response)
@@ -345,7 +371,7 @@ void plx_call_noreply(plx_call *call)
     answer_taken(call);
 }
 
-void plx_call_stop(plx_call *call, const plx_payload *response)
+static void stop(plx_call *call, bool failed, const plx_payload *response)
 {
     if (!take_answer(call))
         return;
@@ -356,11 +382,21 @@ void plx_call_stop(plx_call *call, const plx_payload *response)
     } else if (call->lane) {
         plx_membership_end(call->m, PLX_END_CLOSED);
         if (response)
-            reply(call, false, *response);
+            reply(call, failed, *response);
         plx_call_say_close(call, call->m);
         plx_call_complete(call);
     }
     answer_taken(call);
+}
+
+void plx_call_stop(plx_call *call, const plx_payload *response)
+{
+    stop(call, false, response);
+}
+
+void plx_call_stop_error(plx_call *call, plx_payload response)
+{
+    stop(call, true, &response);
 }
 
 void plx_call_crash(plx_call *call, const char *why)

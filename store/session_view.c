@@ -110,20 +110,22 @@ int plx_session_read_view(const redisReply *reply, plx_session_view *view, plx_s
     return 0;
 }
 
-/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body}. */
+/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body, "t", time}. */
 static int read_entry(const redisReply *reply, plx_entry *out)
 {
     const redisReply *fields = plx_reply_at(reply, 1);
     plx_slice kind = plx_reply_slice(plx_reply_at(fields, 1));
     uint64_t status;
     if (!plx_stream_id_parse(plx_reply_slice(plx_reply_at(reply, 0)), &out->id) || kind.len != 1 ||
-        !memchr("plc", kind.data[0], 3) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
+        !memchr("plcx", kind.data[0], 4) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
         status > PLX_STATUS_MAX || !plx_reply_is(plx_reply_at(fields, 6), "b") ||
         !plx_reply_at(fields, 7))
         return PLX_E_STORE;
     out->kind = (enum plx_entry_kind)kind.data[0];
     out->status = (unsigned)status;
     out->body = plx_reply_slice(plx_reply_at(fields, 7));
+    if (!plx_reply_u64(plx_reply_at(fields, 9), &out->came_ms))
+        out->came_ms = 0;
     return 0;
 }
 

@@ -1,8 +1,16 @@
-/* Time, which stands still but for plx_test_advance. */
+/* Time, which stands still but for plx_test_advance; and the event loop's timers, in the place of
+ * libev's. */
 #include "base/clock.h"
 #include "tests/kit/kit.h"
 #include <stdio.h>
 #include <stdlib.h>
+
+/* A timer of the core that runs. */
+typedef struct running {
+    plx_list node; /* in test->timers, in the order in which they were started */
+    ev_timer *w;
+    uint64_t due_ms;
+} running;
 
 void plx_kit_clock_set(plx_test *t, uint64_t now_ms)
 {
@@ -10,9 +18,90 @@ void plx_kit_clock_set(plx_test *t, uint64_t now_ms)
     plx_clock_fake(now_ms, KIT_WALL_MS + now_ms);
 }
 
+/* The handle by which the core knows its loop is the world. */
+struct ev_loop *plx_store_loop(plx_store *s)
+{
+    return (struct ev_loop *)(void *)s->test;
+}
+
+static running *find(plx_test *t, const ev_timer *w)
+{
+    for (plx_list *n = t->timers.next; n != &t->timers; n = n->next)
+        if (PLX_CONTAINER(n, running, node)->w == w)
+            return PLX_CONTAINER(n, running, node);
+    return NULL;
+}
+
+static void drop(running *r)
+{
+    plx_list_remove(&r->node);
+    free(r);
+}
+
+void ev_timer_start(struct ev_loop *loop, ev_timer *w) EV_THROW
+{
+    plx_test *t = (plx_test *)(void *)loop;
+    running *r = find(t, w);
+
+    if (!r) {
+        r = plx_alloc_zero(1, sizeof *r);
+        plx_list_push(&t->timers, &r->node);
+    }
+    r->w = w;
+    r->due_ms = t->now_ms + (uint64_t)(w->at * 1000. + .5);
+    w->active = 1;
+}
+
+void ev_timer_stop(struct ev_loop *loop, ev_timer *w) EV_THROW
+{
+    running *r = find((plx_test *)(void *)loop, w);
+
+    w->active = 0;
+    if (r)
+        drop(r);
+}
+
+/* The timer that is due first, and of several the one that was started first. */
+static running *first_due(plx_test *t, uint64_t until_ms)
+{
+    running *first = NULL;
+
+    for (plx_list *n = t->timers.next; n != &t->timers; n = n->next) {
+        running *r = PLX_CONTAINER(n, running, node);
+        if (r->due_ms <= until_ms && (!first || r->due_ms < first->due_ms))
+            first = r;
+    }
+    return first;
+}
+
+static void fire(plx_test *t, running *r)
+{
+    ev_timer *w = r->w;
+
+    if (w->repeat > 0.) {
+        r->due_ms += (uint64_t)(w->repeat * 1000. + .5);
+    } else {
+        w->active = 0;
+        drop(r);
+    }
+    w->cb((struct ev_loop *)(void *)t, w, EV_TIMER);
+}
+
 void plx_test_advance(plx_test *t, uint64_t ms)
 {
-    plx_kit_clock_set(t, t->now_ms + ms);
+    uint64_t end = t->now_ms + ms;
+    unsigned steps = 0;
+    running *r;
+
+    plx_kit_settle(t);
+    while ((r = first_due(t, end))) {
+        if (r->due_ms > t->now_ms)
+            plx_kit_clock_set(t, r->due_ms);
+        plx_kit_count(&steps);
+        fire(t, r);
+        plx_kit_settle(t);
+    }
+    plx_kit_clock_set(t, end);
     plx_kit_settle(t);
 }
 

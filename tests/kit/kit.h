@@ -141,7 +141,7 @@ struct plx_test {
     plx_socket_config section;
     plx_channel_config channels[KIT_CHANNELS_MAX];
     plx_store workers[KIT_WORKERS];
-    plx_list topics, sockets, requests, broadcasts, read;
+    plx_list topics, sockets, requests, broadcasts, read, timers;
     unsigned names;
     unsigned turn; /* the worker of the next long-polling message */
     uint64_t now_ms;
@@ -156,6 +156,8 @@ plx_event *plx_kit_append(plx_test *t, kit_topic *topic, enum plx_kind kind, plx
 kit_request *plx_kit_ask(plx_test *t, void (*answer)(plx_test *t, kit_request *r), void *arg);
 /* Until there is nothing to do. */
 void plx_kit_settle(plx_test *t);
+/* Counts what is done in one go; something that answers itself for ever ends here. */
+void plx_kit_count(unsigned *steps);
 void plx_kit_topic_free(kit_topic *topic);
 
 /* ---- people.c ---- */

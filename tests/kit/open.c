@@ -22,6 +22,7 @@ plx_test *plx_test_new(void)
     plx_list_init(&t->requests);
     plx_list_init(&t->broadcasts);
     plx_list_init(&t->read);
+    plx_list_init(&t->timers);
     plx_buf_init(&t->refusal, 0);
     plx_kit_clock_set(t, 1);
     for (unsigned i = 0; i < KIT_WORKERS; i++) {

@@ -210,15 +210,18 @@ static bool step(plx_test *t)
            step_sockets(t, plx_kit_socket_impatient);
 }
 
+void plx_kit_count(unsigned *steps)
+{
+    if (++*steps <= STEPS_MAX)
+        return;
+    fputs("pollux-test: it does not come to rest: something answers itself for ever\n", stderr);
+    abort();
+}
+
 void plx_kit_settle(plx_test *t)
 {
     unsigned steps = 0;
 
-    while (step(t)) {
-        if (++steps > STEPS_MAX) {
-            fputs("pollux-test: it does not come to rest: something answers itself for ever\n",
-                  stderr);
-            abort();
-        }
-    }
+    while (step(t))
+        plx_kit_count(&steps);
 }
