@@ -104,7 +104,7 @@ FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_histor
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_recorded socket_recovery track admin api) \
+$(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socket_recorded socket_recovery track admin api) \
   $(B)/fuzz/socket: LDFLAGS += $(FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \

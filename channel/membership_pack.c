@@ -103,7 +103,7 @@ plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
     }
     m->assigns_changed = false;
     m->state = PLX_JOINED;
-    m->accepted = m->opened = m->shown = true;
+    m->accepted = m->opened = m->shown = m->restored = true;
     m->diffs_after = slot->diffs_after;
     m->goes_back = slot->goes_back;
     m->slot = slot->number;

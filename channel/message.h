@@ -28,6 +28,7 @@ typedef struct plx_message {
     plx_term join_ref, ref, topic;
     plx_term event; /* PLX_TERM_STRING, or something that crashes the channel */
     plx_payload payload;
+    bool info; /* for handle_info: not from the client, `event` is its name */
 } plx_message;
 
 struct plx_membership;

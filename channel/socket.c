@@ -69,6 +69,7 @@ void plx_membership_unref(plx_membership *m)
         return;
     free((char *)m->assigns.data);
     plx_tracks_free(m);
+    plx_timers_free(m);
     plx_socket_unref(m->socket);
     free(m);
 }
@@ -88,28 +89,13 @@ plx_membership *plx_socket_find(plx_socket *s, plx_slice topic)
     return NULL;
 }
 
-void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
-{
-    const plx_channel_entry *entry = m->entry;
-
-    if (m->state == PLX_ENDED)
-        return;
-    m->state = PLX_ENDED;
-    m->socket->membership_count--;
-    plx_tracks_end(m, m->socket->closing);
-    if (m->noted)
-        plx_owner_forget(m->socket->store, m->topic, m->socket->session);
-    m->noted = false;
-    if (m->accepted && entry->backend->terminate)
-        entry->backend->terminate(entry->state, (plx_channel *)m, reason);
-}
-
 /* The transport and the list let go of a membership. */
 static void discard(plx_membership *m)
 {
     plx_socket *s = m->socket;
 
     m->gone = true;
+    plx_timers_free(m);
     if (m->opened)
         s->ops->closed(s, m);
     plx_list_remove(&m->node);
@@ -207,7 +193,10 @@ static void push(plx_membership *m, const plx_message *message, uint32_t number)
 
     if (message->join_ref.kind != PLX_TERM_NULL && !plx_term_eq(message->join_ref, mine))
         return;
-    if (message->event.kind == PLX_TERM_STRING && plx_slice_is(message->event.text, "phx_leave"))
+    if (message->info)
+        plx_socket_tell(m, message, number);
+    else if (message->event.kind == PLX_TERM_STRING &&
+             plx_slice_is(message->event.text, "phx_leave"))
         plx_socket_part(m, message, number);
     else
         plx_socket_push(m, message, number);
@@ -220,7 +209,9 @@ void plx_socket_route(plx_socket *s, const plx_message *m, uint32_t number)
 
     if (m->topic.kind == PLX_TERM_STRING)
         joined = plx_socket_find(s, m->topic.text);
-    if (named && plx_slice_is(m->event.text, "phx_join"))
+    if (m->info && !joined)
+        return; /* it ended before the message's turn came */
+    if (!m->info && named && plx_slice_is(m->event.text, "phx_join"))
         plx_socket_join(s, m, number);
     else if (joined)
         push(joined, m, number);
@@ -233,7 +224,7 @@ void plx_socket_route(plx_socket *s, const plx_message *m, uint32_t number)
 
 static bool is_heartbeat(const plx_message *m)
 {
-    return m->topic.kind == PLX_TERM_STRING && m->event.kind == PLX_TERM_STRING &&
+    return !m->info && m->topic.kind == PLX_TERM_STRING && m->event.kind == PLX_TERM_STRING &&
            plx_slice_is(m->topic.text, "phoenix") && plx_slice_is(m->event.text, "heartbeat");
 }
 
@@ -262,12 +253,13 @@ static plx_lane *lane_to_wait_in(plx_socket *s, plx_slice topic)
     return lane;
 }
 
-void plx_socket_handle(plx_socket *s, const plx_message *m)
+/* PLX_E_BUSY: too much waits for this topic's turn. */
+static int handle(plx_socket *s, const plx_message *m)
 {
     uint32_t number = s->next_index++;
     plx_lane *lane = NULL;
+    int err = 0;
 
-    plx_socket_enter(s);
     if (m->topic.kind == PLX_TERM_STRING)
         lane = lane_to_wait_in(s, m->topic.text);
     if (is_heartbeat(m)) {
@@ -279,10 +271,35 @@ void plx_socket_handle(plx_socket *s, const plx_message *m)
         plx_socket_emit(s, &out);
     } else if (!lane || !plx_lane_busy(s, lane)) {
         plx_socket_route(s, m, number);
-    } else if (plx_lane_wait(s, lane, m, number) != 0) {
-        refuse_waiting(s, m);
+    } else {
+        err = plx_lane_wait(s, lane, m, number);
     }
+    return err;
+}
+
+void plx_socket_handle(plx_socket *s, const plx_message *m)
+{
+    plx_socket_enter(s);
+    if (handle(s, m) != 0)
+        refuse_waiting(s, m);
     plx_socket_exit_quietly(s);
+}
+
+int plx_socket_inform(plx_socket *s, plx_slice topic, const plx_membership *m, plx_slice name,
+                      plx_payload message)
+{
+    plx_message info = {.topic = {PLX_TERM_STRING, topic},
+                        .event = {PLX_TERM_STRING, name},
+                        .payload = message,
+                        .info = true};
+    int err;
+
+    if (m)
+        info.join_ref = plx_membership_join_ref(m);
+    plx_socket_enter(s);
+    err = handle(s, &info);
+    plx_socket_exit(s);
+    return err;
 }
 
 static void dissolve(plx_socket *s)

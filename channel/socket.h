@@ -15,8 +15,9 @@
  * recordings under tests/vectors).
  *
  * Files: socket (life, lookup, routing of a message), socket_join (how a membership
- * begins and ends), lane (the order of a topic's calls and outputs), socket_call
- * (answers), socket_verbs (what a backend may ask), rules, membership_pack.
+ * begins), farewell (how it ends), lane (the order of a topic's calls and outputs),
+ * socket_call (answers), socket_verbs, assigns, timers (what a backend may ask),
+ * intercept (handle_out), rules, membership_pack.
  */
 #ifndef PLX_CHANNEL_SOCKET_H
 #define PLX_CHANNEL_SOCKET_H
@@ -67,18 +68,21 @@ struct plx_membership {
     struct plx_membership_core *core; /* call queue and such; NULL while nothing goes on */
     uint64_t caused; /* last offset of this socket's own broadcasts on this topic; 0: none known */
     struct plx_tracks *tracks; /* its presence; NULL: it never tracked anything */
+    struct plx_timers *timers; /* NULL: it has none; see timers.h */
     plx_diffs diffs;           /* which diffs are for it; WebSocket: kept by the transport */
     unsigned refs;
-    bool noted;     /* plx_owner_note */
-    bool accepted;  /* by the backend: terminate is due at the end */
-    bool opened;    /* ops->open was called: ops->closed is due */
-    bool shown;     /* the message that opens it was emitted */
-    bool over;      /* its last message was emitted */
-    bool held;      /* plx_membership_hold */
-    bool gone;      /* ops->closed was called, or never will be */
-    bool replaced;  /* its deliveries have gone over to a newer membership */
-    bool goes_back; /* it begins at start, whatever the one that it replaces was given */
-    bool continues; /* the one that it replaced delivers everything up to where it was found */
+    uint32_t joined_as; /* the number of its join in its inbox entry */
+    bool restored;      /* plx_socket_restore made it */
+    bool noted;         /* plx_owner_note */
+    bool accepted;      /* by the backend: terminate is due at the end */
+    bool opened;        /* ops->open was called: ops->closed is due */
+    bool shown;         /* the message that opens it was emitted */
+    bool over;          /* its last message was emitted */
+    bool held;          /* plx_membership_hold */
+    bool gone;          /* ops->closed was called, or never will be */
+    bool replaced;      /* its deliveries have gone over to a newer membership */
+    bool goes_back;     /* it begins at start, whatever the one that it replaces was given */
+    bool continues;     /* the one that it replaced delivers everything up to where it was found */
 
     plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
@@ -94,6 +98,7 @@ plx_term plx_membership_join_ref(const plx_membership *m);
 typedef struct plx_socket_ops {
     const char *name; /* "websocket" | "longpoll" */
     bool leased;      /* what it tracks is held by this worker's lease, not by the session's own */
+    bool lasting;     /* the socket lives as long as its client is there: its timers run here */
     /* The next message for this socket. The transport copies or encodes it at once. */
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
@@ -129,6 +134,8 @@ struct plx_socket {
     unsigned pending;             /* calls, positions and broadcasts without an answer */
     bool closing;                 /* freed by its transport; calls still refer to it */
     bool keeps_presence;          /* its end untracks nothing: the transport does */
+    plx_membership *leaving;      /* whose terminate is being called, and the call on which */
+    struct plx_call *farewell;    /* ... its broadcasts hang; NULL: it made none so far */
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
      * entry 0: WebSocket, no producer. */
     uint64_t entry;
@@ -163,6 +170,13 @@ plx_socket *plx_socket_new(const plx_socket_init *init);
  * wait. Emits and opens may happen before it returns. */
 void plx_socket_handle(plx_socket *s, const plx_message *m);
 
+/* A message for handle_info of the live membership of `topic` (m: and only if it is this one still
+ * when its turn comes; NULL: whichever it is). The slices are copied where it has to wait. Nothing
+ * happens where there is none. PLX_E_BUSY: too much waits for this topic, the message was not
+ * taken. From outside the core only; idle may be called. */
+int plx_socket_inform(plx_socket *s, plx_slice topic, const plx_membership *m, plx_slice name,
+                      plx_payload message);
+
 /* Whether so much of what this socket broadcast waits for a place in the log that its transport
  * should stop reading from the client (until ops->relieved). Messages handed over nevertheless wait
  * like those behind a pending call. */
@@ -190,6 +204,9 @@ void plx_membership_release(plx_membership *m);
 /* The log has a gap for this membership: terminate(CRASHED), then phx_error {"reason":"gap"} (the
  * client rejoins). While it is still opening: its join is refused with {"reason":"unavailable"}. */
 void plx_membership_lost(plx_membership *m);
+
+/* Its handle_out crashed: terminate(CRASHED), then phx_error {"reason":"channel_crash"}. */
+void plx_membership_crash(plx_membership *m);
 
 /* The server closes this channel: terminate(CLOSED), then phx_close, on which phoenix.js does not
  * join again (Phoenix: a channel that stops with reason :normal). It follows what the topic held at

@@ -44,6 +44,21 @@ plx_call *plx_call_new(plx_membership *m, enum plx_call_kind kind, plx_term join
     return call;
 }
 
+plx_call *plx_call_loose(plx_membership *m, uint32_t number)
+{
+    plx_call *call = plx_alloc_zero(1, sizeof *call);
+
+    call->m = m;
+    m->refs++;
+    call->kind = PLX_CALL_OWN;
+    call->refs = 1;
+    call->number = number;
+    call->complete = true;
+    plx_list_init(&call->node);
+    plx_list_init(&call->kept);
+    return call;
+}
+
 plx_call *plx_call_ref(plx_call *call)
 {
     call->refs++;
@@ -219,6 +234,8 @@ static bool rules_allow(const plx_call *call)
 {
     const plx_membership *m = call->m;
 
+    if (call->kind == PLX_CALL_INFO)
+        return true;
     if (call->kind == PLX_CALL_JOIN)
         return plx_rules_may_join(m->entry->config, m->topic, m->socket->params, m->socket->claims);
     return plx_rules_may_push(m->entry->config, m->socket->claims);
@@ -237,7 +254,9 @@ static void ask(plx_call *call, const plx_slice *event)
         entry->backend->join(entry->state, ch, call, call->own);
     else if (call->kind == PLX_CALL_JOIN)
         plx_call_ok(call, plx_empty_object);
-    else if (entry->backend->handle_in)
+    else if (call->kind == PLX_CALL_INFO && entry->backend->handle_info)
+        entry->backend->handle_info(entry->state, ch, call, *event, call->own);
+    else if (call->kind == PLX_CALL_PUSH && entry->backend->handle_in)
         entry->backend->handle_in(entry->state, ch, call, *event, call->own);
     else
         plx_call_noreply(call);
@@ -299,7 +318,8 @@ static void reply(plx_call *call, bool failed, plx_payload response)
 {
     plx_note note = {.kind = PLX_OUT_REPLY, .failed = failed, .of = call->m, .payload = response};
 
-    plx_call_say(call, &note);
+    if (call->kind != PLX_CALL_INFO) /* to that there is nobody to reply to */
+        plx_call_say(call, &note);
 }
 
 static void answer(plx_call *call, bool failed, plx_payload response)
@@ -343,7 +363,7 @@ void plx_call_noreply(plx_call *call)
     answer_taken(call);
 }
 
-void plx_call_stop(plx_call *call, const plx_payload *response)
+static void stop(plx_call *call, bool failed, const plx_payload *response)
 {
     if (!take_answer(call))
         return;
@@ -354,11 +374,21 @@ void plx_call_stop(plx_call *call, const plx_payload *response)
     } else if (call->lane) {
         plx_membership_end(call->m, PLX_END_CLOSED);
         if (response)
-            reply(call, false, *response);
+            reply(call, failed, *response);
         plx_call_say_close(call, call->m);
         plx_call_complete(call);
     }
     answer_taken(call);
+}
+
+void plx_call_stop(plx_call *call, const plx_payload *response)
+{
+    stop(call, false, response);
+}
+
+void plx_call_stop_error(plx_call *call, plx_payload response)
+{
+    stop(call, true, &response);
 }
 
 void plx_call_crash(plx_call *call, const char *why)

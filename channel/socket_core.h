@@ -25,12 +25,14 @@
 #include "channel/recovery.h"
 #include "channel/socket.h"
 #include "channel/record.h"
+#include "channel/timers.h"
 #include "channel/track.h"
 
 enum plx_call_kind {
     PLX_CALL_JOIN,
     PLX_CALL_PUSH,
-    PLX_CALL_OWN /* no backend is asked: a leave, a refusal, an end */
+    PLX_CALL_INFO, /* like a push, but nobody waits for a reply */
+    PLX_CALL_OWN   /* no backend is asked: a leave, a refusal, an end */
 };
 
 typedef struct plx_membership_core {
@@ -118,14 +120,23 @@ void plx_socket_answer(plx_socket *s, const plx_message *m, plx_term join_ref, b
 plx_membership *plx_membership_new(plx_socket *s, const plx_channel_entry *entry, plx_slice topic,
                                    plx_term join_ref, plx_term ref);
 void plx_membership_unref(plx_membership *m);
+
+/* farewell.c */
 /* Ends it: terminate when it was accepted, no more handling. Emits nothing. */
 void plx_membership_end(plx_membership *m, enum plx_end_reason reason);
+/* Calls the backend's terminate. */
+void plx_membership_terminate(plx_membership *m, enum plx_end_reason reason);
+/* The call on which a verb hangs: the given one, or in terminate one of its own. NULL: the backend
+ * gave none where it has to. */
+plx_call *plx_call_of(plx_channel *ch, plx_call *given);
 
 /* socket_join.c */
 void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number);
 void plx_socket_part(plx_membership *m, const plx_message *message, uint32_t number);
 /* Any other event: rules, then the backend. */
 void plx_socket_push(plx_membership *m, const plx_message *message, uint32_t number);
+/* A message for handle_info. */
+void plx_socket_tell(plx_membership *m, const plx_message *message, uint32_t number);
 /* The backend's answer to a join. */
 void plx_join_accept(plx_call *call, plx_payload response);
 void plx_join_refuse(plx_call *call, plx_payload response);
@@ -157,6 +168,8 @@ void plx_lane_abandon(plx_call *call);
 /* A call in m's lane with copies of the refs. The lane holds the only reference. */
 plx_call *plx_call_new(plx_membership *m, enum plx_call_kind kind, plx_term join_ref, plx_term ref,
                        uint32_t number);
+/* A call in no lane: what is said on it goes nowhere. The caller's reference. */
+plx_call *plx_call_loose(plx_membership *m, uint32_t number);
 plx_call *plx_call_ref(plx_call *call);
 void plx_call_unref(plx_call *call);
 /* Emits the note now if it is its turn, else keeps a copy. */
@@ -178,6 +191,11 @@ void plx_socket_emit(plx_socket *s, plx_out *out);
 /* Calls the backend with the call's message. `own` is its payload. */
 void plx_call_ask(plx_call *call, const plx_slice *event, plx_payload own);
 
+/* Broadcasts of a call: their numbers as a producer's index are below the call's. Numbers of calls
+ * end below PLX_FAREWELLS, those of calls in terminate below twice that. */
+#define PLX_BROADCASTS 4096u
+#define PLX_FAREWELLS  (UINT32_MAX / PLX_BROADCASTS / 2)
+
 /* socket_verbs.c */
 /* The barriers of a note: what this call and its membership broadcast. Returns the count; *out is
  * `room` (of PLX_BARRIERS) or allocated, then to be freed. */
@@ -189,6 +207,15 @@ void plx_broadcasts_free(plx_call *call);
  * change of its presence. Keeps the call until it is done (position: NULL for a change). */
 plx_broadcast *plx_broadcast_new(plx_call *call, size_t bytes);
 void plx_broadcast_done(plx_broadcast *b, int err, const plx_position *position, bool repeated);
+/* Whether the call may have one more thing under way, and whether `topic` can be its place. 0,
+ * PLX_E_INVALID, PLX_E_TOOBIG. */
+int plx_call_check_room(const plx_call *call, plx_slice topic);
+/* Whether another worker has taken the long-poll session over and makes this call itself. */
+bool plx_call_is_elsewhere(const plx_call *call);
+/* Whether name and message are what handle_info can be told. 0, PLX_E_INVALID, PLX_E_TOOBIG. */
+int plx_call_check_info(const plx_call *call, plx_slice name, plx_payload message);
+/* The longest payload that may be said to a client. */
+size_t plx_socket_payload_max(const plx_socket *s);
 /* 0, or PLX_E_INVALID when it is JSON for which nobody vouches and that is invalid. */
 int plx_call_check_payload(const plx_call *call, plx_payload payload);
 

@@ -11,6 +11,7 @@
  */
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/intercept.h"
 #include "channel/rules.h"
 #include "channel/socket_core.h"
 #include "store/topic.h"
@@ -26,6 +27,7 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
         plx_membership_new(s, entry, message->topic.text, message->join_ref, message->ref);
     plx_call *call;
 
+    m->joined_as = number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;
     plx_lane_take_over(m);
@@ -131,6 +133,26 @@ static void positioned(void *arg, int err, const plx_position *position)
     judged(arg, err, position, false);
 }
 
+/* One of the last messages, as this socket is to see it. A handle_out that crashes over it gives
+ * none: there is no channel yet that could end. */
+static void keep_latest(plx_call *call, plx_event *e)
+{
+    bool crashed;
+    plx_event *seen =
+        plx_intercepts(call->m->entry, e) ? plx_intercept(call->m, e, &crashed) : plx_event_ref(e);
+
+    if (seen) {
+        enum plx_payload_kind kind =
+            seen->kind == PLX_KIND_BINARY ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON;
+        plx_note note = {.kind = PLX_OUT_PUSH,
+                         .of = call->m,
+                         .event = seen->event,
+                         .payload = {kind, seen->payload}};
+        plx_call_keep(call, &note, false);
+    }
+    plx_event_unref(seen);
+}
+
 /* The last messages are the state at the position: they follow the reply, and what comes after them
  * follows from there. */
 static void latest(void *arg, int err, const plx_position *position, plx_event *const *events,
@@ -138,15 +160,8 @@ static void latest(void *arg, int err, const plx_position *position, plx_event *
 {
     plx_call *call = arg;
 
-    for (size_t i = 0; err == 0 && call->lane && i < count; i++) {
-        enum plx_payload_kind kind =
-            events[i]->kind == PLX_KIND_BINARY ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON;
-        plx_note note = {.kind = PLX_OUT_PUSH,
-                         .of = call->m,
-                         .event = events[i]->event,
-                         .payload = {kind, events[i]->payload}};
-        plx_call_keep(call, &note, false);
-    }
+    for (size_t i = 0; err == 0 && call->lane && i < count; i++)
+        keep_latest(call, events[i]);
     judged(call, err, position, false);
 }
 
@@ -173,8 +188,7 @@ void plx_join_accept(plx_call *call, plx_payload response)
 
     m->accepted = true;
     if (m->state == PLX_ENDED) { /* the socket went away while the backend thought about it */
-        if (m->entry->backend->terminate)
-            m->entry->backend->terminate(m->entry->state, (plx_channel *)m, PLX_END_CLOSED);
+        plx_membership_terminate(m, PLX_END_CLOSED);
         return;
     }
     plx_call_keep(call, &reply, true);
@@ -221,6 +235,7 @@ void plx_membership_ready(plx_membership *m)
     if (s->ops->leased && m->entry->backend->terminate)
         plx_record_note(m);
     plx_tracks_begin(call);
+    plx_timers_begin(m);
     tell_place(call);
     decide(call);
     plx_socket_exit(s);
@@ -247,6 +262,14 @@ void plx_socket_push(plx_membership *m, const plx_message *message, uint32_t num
     plx_call_ask(call, event, message->payload);
 }
 
+void plx_socket_tell(plx_membership *m, const plx_message *message, uint32_t number)
+{
+    static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
+    plx_call *call = plx_call_new(m, PLX_CALL_INFO, none, none, number);
+
+    plx_call_ask(call, &message->event.text, message->payload);
+}
+
 /* The join that the transport was preparing came to nothing. */
 static void lost_while_opening(plx_membership *m)
 {
@@ -267,13 +290,24 @@ static plx_call *break_off(plx_membership *m, enum plx_end_reason reason)
     return plx_call_new(m, PLX_CALL_OWN, none, none, 0);
 }
 
-static void lost_while_joined(plx_membership *m)
+/* What the log still holds for it is not delivered any more. */
+static void fail(plx_membership *m, plx_payload reason)
 {
     plx_call *call = break_off(m, PLX_END_CRASHED);
 
     m->caused = 0;
-    plx_call_say_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"gap\"}"));
+    plx_call_say_error(call, reason);
     plx_call_complete(call);
+}
+
+void plx_membership_crash(plx_membership *m)
+{
+    plx_socket *s = m->socket;
+
+    plx_socket_enter(s);
+    if (m->state == PLX_JOINED)
+        fail(m, PLX_JSON_PAYLOAD("{\"reason\":\"channel_crash\"}"));
+    plx_socket_exit_quietly(s);
 }
 
 void plx_membership_lost(plx_membership *m)
@@ -284,7 +318,7 @@ void plx_membership_lost(plx_membership *m)
     if (m->state == PLX_OPENING)
         lost_while_opening(m);
     else if (m->state == PLX_JOINED)
-        lost_while_joined(m);
+        fail(m, PLX_JSON_PAYLOAD("{\"reason\":\"gap\"}"));
     plx_socket_exit_quietly(s);
 }
 

@@ -7,11 +7,6 @@
 #include "store/topic.h"
 #include <stdlib.h>
 
-#define ASSIGNS_MAX 16384
-
-/* Broadcasts per message: their numbers are below the message's in the producer's index. */
-#define BROADCASTS_MAX 4096u
-
 /* About what a broadcast under way takes beside its strings: here, and as a command to Redis. */
 #define BROADCAST_COST 512
 
@@ -50,32 +45,14 @@ plx_slice plx_channel_transport(const plx_channel *ch)
     return plx_slice_of(of(ch)->socket->ops->name);
 }
 
-plx_slice plx_channel_assigns(const plx_channel *ch)
-{
-    return of(ch)->assigns.len > 0 ? of(ch)->assigns : plx_slice_of("{}");
-}
-
 const plx_channel_config *plx_channel_options(const plx_channel *ch)
 {
     return of(ch)->entry->config;
 }
 
-int plx_channel_assign(plx_channel *ch, plx_slice json_object)
+struct ev_loop *plx_channel_loop(const plx_channel *ch)
 {
-    plx_membership *m = (plx_membership *)ch;
-    plx_json_value value;
-    char *old = (char *)m->assigns.data;
-
-    if (json_object.len > ASSIGNS_MAX)
-        return PLX_E_TOOBIG;
-    if (plx_json_check(json_object, &value) != 0 || value.type != PLX_JSON_OBJECT)
-        return PLX_E_INVALID;
-    m->assigns = plx_slice_make(plx_slice_dup(value.text), value.text.len);
-    m->assigns_changed = true;
-    if (m->noted)
-        plx_record_note(m);
-    free(old); /* only now: the new text may lie in it */
-    return 0;
+    return plx_store_loop(of(ch)->socket->store);
 }
 
 plx_slice plx_call_message_id(const plx_call *call)
@@ -100,7 +77,7 @@ int plx_call_check_payload(const plx_call *call, plx_payload payload)
 }
 
 /* The longest payload of a verb: whatever a client can send can be relayed. */
-static size_t payload_max(const plx_socket *s)
+size_t plx_socket_payload_max(const plx_socket *s)
 {
     size_t frame = s->channels->config->ws_max_frame_bytes;
     size_t body = plx_store_config(s->store)->max_body_bytes;
@@ -110,7 +87,7 @@ static size_t payload_max(const plx_socket *s)
 
 static int check(const plx_call *call, plx_slice event, plx_payload payload)
 {
-    if (event.len > PLX_NAME_MAX || payload.bytes.len > payload_max(call->m->socket))
+    if (event.len > PLX_NAME_MAX || payload.bytes.len > plx_socket_payload_max(call->m->socket))
         return PLX_E_TOOBIG;
     return plx_call_check_payload(call, payload);
 }
@@ -276,7 +253,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     if (s->entry != 0) {
         p.producer = s->session;
         p.entry = s->entry;
-        p.index = call->number * BROADCASTS_MAX + call->issued;
+        p.index = call->number * PLX_BROADCASTS + call->issued;
     }
     if (to_others)
         p.from = s->session;
@@ -287,41 +264,51 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     return 0;
 }
 
-static int broadcast(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
-                     bool to_others)
+int plx_call_check_room(const plx_call *call, plx_slice topic)
 {
-    const plx_socket *s = call->m->socket;
-    int err = check(call, event, payload);
+    uint32_t end = call == call->m->socket->farewell ? 2 * PLX_FAREWELLS : PLX_FAREWELLS;
 
-    if (err != 0)
-        return err;
     if (topic.len == 0)
         return PLX_E_INVALID;
-    if (topic.len > PLX_NAME_MAX || call->issued >= BROADCASTS_MAX ||
-        (s->entry != 0 && call->number >= UINT32_MAX / BROADCASTS_MAX))
+    if (topic.len > PLX_NAME_MAX || call->issued >= PLX_BROADCASTS ||
+        (call->m->socket->entry != 0 && call->number >= end))
         return PLX_E_TOOBIG;
-    /* Another worker has taken a long-poll session over and makes this call itself. */
-    if (s->closing && s->entry != 0)
-        return 0;
+    return 0;
+}
+
+bool plx_call_is_elsewhere(const plx_call *call)
+{
+    return call->m->socket->closing && call->m->socket->entry != 0;
+}
+
+static int broadcast(plx_channel *ch, plx_call *given, plx_slice topic, plx_slice event,
+                     plx_payload payload, bool to_others)
+{
+    plx_call *call = plx_call_of(ch, given);
+    int err = call ? check(call, event, payload) : PLX_E_INVALID;
+
+    if (err == 0)
+        err = plx_call_check_room(call, topic);
+    if (err != 0 || plx_call_is_elsewhere(call))
+        return err;
     return publish(call, topic, event, payload, to_others);
 }
 
 int plx_channel_broadcast(plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload)
 {
-    return broadcast(call, of(ch)->topic, event, payload, false);
+    return broadcast(ch, call, of(ch)->topic, event, payload, false);
 }
 
 int plx_channel_broadcast_from(plx_channel *ch, plx_call *call, plx_slice event,
                                plx_payload payload)
 {
-    return broadcast(call, of(ch)->topic, event, payload, true);
+    return broadcast(ch, call, of(ch)->topic, event, payload, true);
 }
 
 int plx_channel_broadcast_to(plx_channel *ch, plx_call *call, plx_slice topic, plx_slice event,
                              plx_payload payload)
 {
-    (void)ch;
-    return broadcast(call, topic, event, payload, false);
+    return broadcast(ch, call, topic, event, payload, false);
 }
 
 /* ---- barriers ---- */

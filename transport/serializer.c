@@ -134,7 +134,7 @@ enum { JOIN_REF, REF, TOPIC, EVENT, PAYLOAD, PARTS };
 /* From the five parts of an envelope to a message. */
 static int read_parts(const plx_json_value parts[PARTS], plx_buf *scratch, plx_message *out)
 {
-    plx_message m;
+    plx_message m = {.info = false};
     plx_term *const terms[] = {&m.join_ref, &m.ref, &m.topic, &m.event};
     size_t room = 0;
 
@@ -187,7 +187,7 @@ static int decode_binary(plx_slice bytes, plx_message *out)
     if (bytes.len < HEAD || head[0] != 0)
         return PLX_E_INVALID;
 
-    plx_message m;
+    plx_message m = {.info = false};
     plx_term *const terms[] = {&m.join_ref, &m.ref, &m.topic, &m.event};
     size_t at = HEAD;
     for (int i = 0; i < 4; i++) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/intercept.h"
 
 #include <stdio.h>
 
@@ -168,6 +169,7 @@ static void tracks(plx_socket *s, plx_membership *m)
 static const plx_socket_ops socket_ops = {
     .name = "websocket",
     .leased = true,
+    .lasting = true,
     .tracks = tracks,
     .emit = emit,
     .open = open_membership,
@@ -210,18 +212,36 @@ void plx_ws_socket_send(plx_membership *m, plx_blob *parts[2])
     plx_blob_unref(parts[1]);
 }
 
+static void send_event(plx_ws_conn *c, plx_membership *m, plx_event *e)
+{
+    plx_blob *frame = plx_ws_encode_event(&c->server->encoder, c->vsn, &c->deflate,
+                                          m->entry->config->has_history, e);
+    if (frame)
+        deliver(c, m, frame);
+}
+
+/* An event that the channel's backend judges for this subscriber. */
+static void send_intercepted(plx_ws_conn *c, plx_membership *m, plx_event *e)
+{
+    bool crashed = false;
+    plx_event *seen = plx_intercept(m, e, &crashed);
+    if (seen)
+        send_event(c, m, seen);
+    plx_event_unref(seen);
+    if (crashed) {
+        plx_ws_presence_stop(m);
+        plx_membership_crash(m);
+    }
+}
+
 static void on_event(plx_feed_watch *w, plx_event *e)
 {
     plx_membership *m = membership_of(w);
     plx_ws_conn *c = conn_of(m->socket);
     if (c->state != PLX_WS_OPEN)
         return;
-    if (is_for(m, e)) {
-        plx_blob *frame = plx_ws_encode_event(&c->server->encoder, c->vsn, &c->deflate,
-                                              m->entry->config->has_history, e);
-        if (frame)
-            deliver(c, m, frame);
-    }
+    if (is_for(m, e))
+        (plx_intercepts(m->entry, e) ? send_intercepted : send_event)(c, m, e);
     plx_ws_socket_release(c);
 }
 
