@@ -71,6 +71,7 @@ int plx_lane_wait(plx_socket *s, plx_lane *lane, const plx_message *m, uint32_t 
         return PLX_E_BUSY;
     w = plx_alloc(bytes);
     w->message = *m;
+    w->came_ms = s->message_ms;
     w->number = number;
     w->bytes = (uint32_t)bytes;
     end = w->text;
@@ -132,6 +133,7 @@ static bool next(plx_lane *lane)
     s = lane->owner->socket;
     if (plx_socket_busy(s) || !(w = take_waiting(s, lane)))
         return false;
+    s->message_ms = w->came_ms;
     plx_socket_route(s, &w->message, w->number);
     free(w);
     return true;

@@ -2,6 +2,7 @@
  *
  *     KIND LENGTH ":" BYTES   for join_ref and ref; KIND: n(ull), s(tring), j(son)
  *     "a" LENGTH ":" BYTES    the assigns; absent when there are none
+ *     "b" LENGTH ":" DECIMAL  the bucket of the rule `rate`; absent before the first push
  *     "t" "w" "d" ...         its presence: see track.c
  *
  * Only Pollux writes and reads it, but what comes from Redis is checked like
@@ -10,6 +11,8 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "channel/socket_core.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static const char kinds[] = {[PLX_TERM_NULL] = 'n', [PLX_TERM_STRING] = 's', [PLX_TERM_JSON] = 'j'};
 
@@ -21,12 +24,22 @@ static void pack(plx_buf *out, char kind, plx_slice bytes)
     plx_buf_add(out, bytes);
 }
 
+static void pack_number(plx_buf *out, char kind, uint64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
+
+    pack(out, kind, plx_slice_make(digits, (size_t)len));
+}
+
 void plx_membership_pack(const plx_membership *m, plx_buf *out)
 {
     pack(out, kinds[m->join_ref.kind], m->join_ref.text);
     pack(out, kinds[m->ref.kind], m->ref.text);
     if (m->assigns.len > 0)
         pack(out, 'a', m->assigns);
+    if (m->bucket > 0)
+        pack_number(out, 'b', m->bucket);
     plx_tracks_pack(m, out);
 }
 
@@ -63,27 +76,45 @@ static int unpack_term(plx_slice *rest, plx_term *out)
     return PLX_E_INVALID;
 }
 
+static int unpack_assigns(plx_membership *m, plx_slice bytes)
+{
+    plx_json_value value;
+
+    if (m->assigns.len > 0 || plx_json_check(bytes, &value) != 0 || value.type != PLX_JSON_OBJECT)
+        return PLX_E_INVALID;
+    m->assigns = plx_slice_make(plx_slice_dup(bytes), bytes.len);
+    return 0;
+}
+
+static int unpack_number(plx_slice bytes, uint64_t *out)
+{
+    int64_t n;
+    plx_json_value value;
+
+    if (plx_json_check(bytes, &value) != 0 || value.type != PLX_JSON_NUMBER ||
+        plx_json_int(value.text, &n) != 0 || n < 0)
+        return PLX_E_INVALID;
+    *out = (uint64_t)n;
+    return 0;
+}
+
 /* Whatever follows the refs. */
 static int unpack_rest(plx_membership *m, plx_slice rest)
 {
     char kind;
     plx_slice bytes;
-    plx_json_value value;
+    int err = 0;
 
-    while (rest.len > 0) {
-        if (unpack(&rest, &kind, &bytes) != 0)
-            return PLX_E_INVALID;
-        if (kind != 'a') {
-            if (plx_tracks_unpack(m, kind, bytes) != 0)
-                return PLX_E_INVALID;
-            continue;
-        }
-        if (m->assigns.len > 0 || plx_json_check(bytes, &value) != 0 ||
-            value.type != PLX_JSON_OBJECT)
-            return PLX_E_INVALID;
-        m->assigns = plx_slice_make(plx_slice_dup(bytes), bytes.len);
+    while (err == 0 && rest.len > 0) {
+        err = unpack(&rest, &kind, &bytes);
+        if (err == 0 && kind == 'a')
+            err = unpack_assigns(m, bytes);
+        else if (err == 0 && kind == 'b')
+            err = unpack_number(bytes, &m->bucket);
+        else if (err == 0)
+            err = plx_tracks_unpack(m, kind, bytes);
     }
-    return 0;
+    return err;
 }
 
 plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)

@@ -1,5 +1,6 @@
 /* A socket's life, its memberships, and where a message goes. See socket_core.h for how the parts
  * work together. */
+#include "base/clock.h"
 #include "channel/socket_core.h"
 #include <stdlib.h>
 
@@ -260,6 +261,7 @@ static int handle(plx_socket *s, const plx_message *m)
     plx_lane *lane = NULL;
     int err = 0;
 
+    s->message_ms = s->entry != 0 ? s->entry_ms : plx_now_ms();
     if (m->topic.kind == PLX_TERM_STRING)
         lane = lane_to_wait_in(s, m->topic.text);
     if (is_heartbeat(m)) {

@@ -59,7 +59,8 @@ struct plx_membership {
     plx_term join_ref;    /* as sent: the join's reply and phx_close carry it; owned */
     plx_term ref;         /* of the join; stands in for a null join_ref later; owned */
     plx_slice assigns;    /* JSON object; owned */
-    bool assigns_changed; /* since plx_socket_restore / the join */
+    bool assigns_changed; /* or anything else of its record since plx_socket_restore / the join */
+    uint64_t bucket;      /* of the rule `rate`: see channel/rate.h */
     plx_position start;   /* deliveries begin after it; final when nothing is pending */
     /* Presence diffs up to this offset (of start's epoch) are not for it: the state that it joined
      * with holds them. It is where the topic stood at the join. */
@@ -139,10 +140,12 @@ struct plx_socket {
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
      * entry 0: WebSocket, no producer. */
     uint64_t entry;
+    uint64_t entry_ms; /* and when it came, by Redis' clock; the same when it is worked again */
     uint32_t
         next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
     /* The core's own. */
     unsigned refs;
+    uint64_t message_ms;        /* when the message that is handled came: entry_ms, or plx_now_ms */
     uint16_t depth;             /* entered this often: memberships are freed at depth 0 */
     bool reap;                  /* a membership is over */
     bool was_busy, was_pending; /* when it was entered */

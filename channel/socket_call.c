@@ -5,7 +5,6 @@
 #include "channel/socket_core.h"
 #include <stdlib.h>
 
-#define UNAUTHORIZED  PLX_JSON_PAYLOAD("{\"reason\":\"unauthorized\"}")
 #define UNAVAILABLE   PLX_JSON_PAYLOAD("{\"reason\":\"unavailable\"}")
 #define JOIN_CRASHED  PLX_JSON_PAYLOAD("{\"reason\":\"join crashed\"}")
 #define CHANNEL_CRASH PLX_JSON_PAYLOAD("{\"reason\":\"channel_crash\"}")
@@ -230,26 +229,33 @@ void plx_call_complete(plx_call *call)
 
 /* ---- asking the backend ---- */
 
-static bool rules_allow(const plx_call *call)
+static enum plx_refusal judge(const plx_call *call, const plx_slice *event)
 {
-    const plx_membership *m = call->m;
+    plx_membership *m = call->m;
+    const plx_socket *s = m->socket;
+    const plx_asker asker = {s->channels->config, m->entry->config, m->topic, s->params, s->claims};
+    uint64_t bucket = m->bucket;
+    enum plx_refusal refusal;
 
     if (call->kind == PLX_CALL_INFO)
-        return true;
+        return PLX_ALLOWED;
     if (call->kind == PLX_CALL_JOIN)
-        return plx_rules_may_join(m->entry->config, m->topic, m->socket->params, m->socket->claims);
-    return plx_rules_may_push(m->entry->config, m->socket->claims);
+        return plx_rules_join(&asker, call->own.bytes.len);
+    refusal = plx_rules_push(&asker, *event, call->own.bytes.len, &m->bucket, s->message_ms);
+    m->assigns_changed = m->assigns_changed || m->bucket != bucket;
+    return refusal;
 }
 
 static void ask(plx_call *call, const plx_slice *event)
 {
     const plx_channel_entry *entry = call->m->entry;
     plx_channel *ch = (plx_channel *)call->m;
+    enum plx_refusal refusal;
 
     if (call->kind == PLX_CALL_PUSH && !event)
         plx_call_crash(call, "an event that is no string");
-    else if (!rules_allow(call))
-        plx_call_error(call, UNAUTHORIZED);
+    else if ((refusal = judge(call, event)) != PLX_ALLOWED)
+        plx_call_error(call, plx_rules_response(refusal));
     else if (call->kind == PLX_CALL_JOIN && entry->backend->join)
         entry->backend->join(entry->state, ch, call, call->own);
     else if (call->kind == PLX_CALL_JOIN)

@@ -98,6 +98,7 @@ struct plx_call {
 typedef struct plx_waiting {
     plx_list node;
     plx_message message;
+    uint64_t came_ms;
     uint32_t number;
     uint32_t bytes;
     char text[];

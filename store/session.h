@@ -39,10 +39,13 @@ typedef struct plx_session_init {
     plx_slice params, claims; /* JSON objects */
     plx_slice id;             /* socket id, empty: none. Listed in a set for plx_session_by_id */
     uint64_t life_ms;         /* without a poll or POST */
+    uint64_t expires_in_ms;   /* its end whatever its client does; 0: never */
 } plx_session_init;
 
-/* Creates the session, which lives life_ms without a poll or POST. cb, never before the return: 0,
- * PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all the same). */
+/* Creates the session, which lives life_ms without a poll or POST, and expires_in_ms at most: from
+ * then on every script answers GONE, and it is swept with reason "token expired". cb, never before
+ * the return: 0, PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all
+ * the same). */
 void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
                         void *arg);
 
@@ -93,6 +96,7 @@ typedef struct plx_entry {
     enum plx_entry_kind kind;
     unsigned status; /* the body status that the POST gets when all is handled: 200 or 400 */
     plx_slice body;
+    uint64_t came_ms; /* when it was appended, by Redis' clock; 0: an older version wrote it */
 } plx_entry;
 
 /* What a poll or a look at the queue gives. */
@@ -104,6 +108,7 @@ typedef struct plx_session_view {
     size_t q_count;
     plx_slice old_worker; /* previous holder of the poll (poll only), empty: none */
     uint64_t old_generation;
+    uint64_t expires_in_ms; /* poll only: until the session expires for good; 0: never */
 } plx_session_view;
 
 typedef void plx_view_cb(void *arg, int err, const plx_session_view *view);
@@ -195,7 +200,7 @@ void plx_session_by_id(plx_store *s, plx_slice id,
  * second (only after Redis answered for a whole lease period without a break); exactly one wins
  * each and is called with its slots, runs what has to be run (terminate of backends: at least once:
  * if this worker dies before plx_session_drop, another one wins it again), and drops it. reason:
- * "expired", or what plx_session_end was given. */
+ * "expired", "token expired", or what plx_session_end was given. */
 typedef struct plx_session_sweep {
     void (*ended)(struct plx_session_sweep *sweep, const plx_work *work, const char *reason);
 } plx_session_sweep;

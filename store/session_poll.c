@@ -14,6 +14,8 @@ static void viewed(const plx_done *done, int err, const redisReply *reply)
     if (!err)
         err = plx_session_read_view(reply, &view, &memory);
     if (!err)
+        plx_reply_u64(plx_reply_at(reply, 6), &view.expires_in_ms); /* absent in a look's */
+    if (!err)
         plx_id_list(call->store, plx_reply_slice(plx_reply_at(reply, 5)),
                     plx_session_call_sid(call), 0, call->number);
     ((plx_view_cb *)call->cb)(call->arg, err, &view);

@@ -110,7 +110,7 @@ int plx_session_read_view(const redisReply *reply, plx_session_view *view, plx_s
     return 0;
 }
 
-/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body}. */
+/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body, "t", time}. */
 static int read_entry(const redisReply *reply, plx_entry *out)
 {
     const redisReply *fields = plx_reply_at(reply, 1);
@@ -124,6 +124,8 @@ static int read_entry(const redisReply *reply, plx_entry *out)
     out->kind = (enum plx_entry_kind)kind.data[0];
     out->status = (unsigned)status;
     out->body = plx_reply_slice(plx_reply_at(fields, 7));
+    if (!plx_reply_u64(plx_reply_at(fields, 9), &out->came_ms))
+        out->came_ms = 0;
     return 0;
 }
 

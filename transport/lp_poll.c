@@ -27,6 +27,8 @@
                                                            : (p)->socket->lp_window_ms / 2)
 /* Redis refused a script though it is there: then again. */
 #define RETRY_MS 1000
+/* By then a session that was to expire has done so, also by Redis' clock. */
+#define EXPIRED_MS 20
 /* For the look at the window's end: the client gives up after 20 s. */
 #define LAST_LOOK_MS 1000
 
@@ -145,6 +147,18 @@ static void not_viewed(lp_poll *p)
     plx_lp_poll_dirty(p); /* for what came while the look was under way */
 }
 
+/* The session's end is known: the window ends there, and its last look finds it gone. */
+static void end_early(lp_poll *p, uint64_t in_ms)
+{
+    uint64_t now_ms = plx_now_ms(), left_ms = p->until_ms > now_ms ? p->until_ms - now_ms : 0;
+    if (p->window_over || in_ms >= left_ms)
+        return;
+    p->until_ms = now_ms + in_ms;
+    ev_timer_stop(p->lp->loop, &p->window);
+    ev_timer_set(&p->window, plx_lp_seconds(in_ms + EXPIRED_MS), 0.);
+    ev_timer_start(p->lp->loop, &p->window);
+}
+
 static void take_answer(lp_poll *p, int err, const plx_session_view *v)
 {
     bool again = p->look_again;
@@ -158,6 +172,8 @@ static void take_answer(lp_poll *p, int err, const plx_session_view *v)
         return;
     }
     plx_lp_poll_take_view(p, v);
+    if (v->expires_in_ms > 0)
+        end_early(p, v->expires_in_ms);
     p->state = PARKED;
     p->opened = true;
     plx_lp_poll_dirty(p);

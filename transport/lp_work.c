@@ -12,6 +12,7 @@
 #include "transport/lp_work.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -274,6 +275,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
     };
     plx_socket *s = plx_socket_new(&init);
     s->entry = work->entry.id;
+    s->entry_ms = work->entry.came_ms > 0 ? work->entry.came_ms : plx_wall_ms();
     for (size_t i = 0; i < work->slot_count; i++) {
         const plx_slot *slot = &work->slots[i];
         if (!plx_socket_restore(s, slot))
@@ -470,7 +472,8 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
     bool expired = strcmp(reason, "expired") == 0;
     plx_socket *s = build(lp, work, &scratch);
     plx_lp_post_gone(lp, work->sid);
-    clean(lp, work, s, expired || strcmp(reason, "disconnected") == 0);
+    clean(lp, work, s,
+          expired || strcmp(reason, "disconnected") == 0 || strcmp(reason, "token expired") == 0);
     if (s) {
         s->keeps_presence = true; /* that was seen to */
         plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);

@@ -17,7 +17,8 @@ if not entry then
     return {'busy'}
   end
   entry = text(redis.call('HINCRBY', rec, 'inn', 1))
-  redis.call('XADD', inbox, entry .. '-0', 'k', ARGV[2], 's', ARGV[4], 'd', ARGV[3], 'b', ARGV[5])
+  redis.call('XADD', inbox, entry .. '-0', 'k', ARGV[2], 's', ARGV[4], 'd', ARGV[3], 'b', ARGV[5],
+    't', text(t))
   redis.call('EXPIRE', inbox, KEEP_S)
   redis.call('HINCRBY', rec, 'ibytes', #ARGV[5])
   if ARGV[3] ~= '' then

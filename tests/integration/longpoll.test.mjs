@@ -143,6 +143,31 @@ describe('long-poll', { concurrency: 6 }, () => {
     assert.deepEqual(got.filter((m) => m[3] === 'phx_reply').map((m) => m[1]), ['2', '3', '4']);
   });
 
+  test('a push whose answers were lost, its own and that of the poll, is repeated: handled once, replied to again', TIMEOUT, async () => {
+    const topic = fresh('acked');
+    const s = await (await session()).join(topic);
+    const other = await (await session()).join(topic);
+    const held = s.token;
+    const push = [['1', '2', topic, 'said', { n: 1 }]];
+    await s.post(push);
+    const lost = await s.get(held);
+    assert.deepEqual(lost.messages.map((m) => JSON.parse(m)[3]), ['said', 'phx_reply']);
+    for (let i = 0; i < 2; i++) {
+      assert.deepEqual(await s.post(push), { status: 200 });
+      assert.deepEqual((await s.get(held)).messages, lost.messages);
+    }
+    // Once it has come nothing of it comes again, also when the push does.
+    s.token = (await s.get(held)).token;
+    assert.deepEqual(await s.post(push), { status: 200 });
+    await s.post([['1', '3', topic, 'said', { n: 2 }]]);
+    const got = [];
+    while (got.length < 2) got.push(...await s.poll());
+    assert.deepEqual(got.map((m) => [m[1], m[3]]), [[null, 'said'], ['3', 'phx_reply']]);
+    const heard = [];
+    while (heard.length < 2) heard.push(...await other.poll());
+    assert.deepEqual(heard.map((m) => m[4].n), [1, 2]);
+  });
+
   test('a message without a ref is handled each time it is sent', TIMEOUT, async () => {
     const topic = fresh();
     const s = await (await session()).join(topic);

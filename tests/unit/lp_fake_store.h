@@ -442,7 +442,10 @@ void __wrap_plx_session_create(plx_store *s, const plx_session_init *init,
                                void (*cb)(void *arg, int err), void *arg)
 {
     (void)s;
-    note("create %.*s", TEXT(init->mount));
+    plx_buf_printf(&trace, "create %.*s", TEXT(init->mount));
+    if (init->expires_in_ms > 0)
+        plx_buf_printf(&trace, " expires in %" PRIu64, init->expires_in_ms);
+    plx_buf_byte(&trace, '\n');
     add_call(CALL_CREATE, init->sid, 0, (void (*)(void))cb, arg);
 }
 

@@ -4,7 +4,7 @@
  * Whatever the transport does is written down, one line each:
  *
  *     poll SID qCURSOR #GENERATION        look SID qCURSOR #GENERATION
- *     post SID KIND STATUS BODY           take SID ENTRY           create MOUNT
+ *     post SID KIND STATUS BODY           take SID ENTRY           create MOUNT [expires in MS]
  *     commit SID fF eE [ENTRY]... set SLOT... drop SLOT...         renew SID fF
  *         ENTRY: open SLOT TOPIC@START, or end SLOT TOPIC <=OFFSET, or nothing; then
  *         after SLOT@OFFSET for each barrier; then the text
@@ -313,7 +313,7 @@ static plx_socket_config socket_config = {.path = (char *)"/socket",
                                           .ws_max_frame_bytes = 4000000,
                                           .channels = channel_configs,
                                           .channel_count = 3};
-static plx_channels channels = {&socket_config, channel_entries};
+static plx_channels channels = {.config = &socket_config, .entries = channel_entries};
 
 static int world_start(void **state)
 {

@@ -310,6 +310,36 @@ static void test_end(void **state)
     assert_int_equal(redis_do(&r, "EXISTS plx:{s:end}:q plx:{s:end}:in"), 0);
 }
 
+/* A token's end is nothing that polls and POSTs could move. */
+static void test_expires(void **state)
+{
+    (void)state;
+    assert_int_equal(create_for(a, "exp", "", LIFE, 60000), 0);
+    view *first = poll_of(b, "exp", 0, 1);
+    assert_int_equal(first->err, 0);
+    assert_in_range(first->expires_in_ms, 50000, 60000);
+    post p = post_with(a, "exp", "", 200, "body");
+    assert_int_equal(p.result, PLX_POST_WORK);
+    assert_int_equal(look_of(b, "exp", 0, 1)->expires_in_ms, 0);
+    long long end_ms = redis_do(&r, "HGET plx:{s:exp} exp");
+    poll_of(b, "exp", 0, 2);
+    assert_int_equal(redis_do(&r, "HGET plx:{s:exp} exp"), end_ms);
+    redis_do(&r, "HSET plx:{s:exp} exp 1");
+    assert_int_equal(poll_of(b, "exp", 0, 3)->err, PLX_E_GONE);
+    assert_int_equal(look_of(b, "exp", 0, 2)->err, PLX_E_GONE);
+    assert_int_equal(post_with(a, "exp", "", 200, "x").err, PLX_E_GONE);
+    assert_int_equal(take_of(a, "exp", 1).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "exp", &p, 1, "x").err, PLX_E_GONE);
+    assert_int_equal(end(a, "exp", "disconnected"), PLX_E_GONE);
+    /* Never, and further away than a double of milliseconds is exact. */
+    create(a, "exp-never", "", LIFE);
+    assert_int_equal(poll_of(a, "exp-never", 0, 1)->expires_in_ms, 0);
+    create_for(a, "exp-far", "", LIFE, UINT64_MAX);
+    first = poll_of(a, "exp-far", 0, 1);
+    assert_int_equal(first->err, 0);
+    assert_true(first->expires_in_ms > UINT64_C(90000000000000));
+}
+
 static void test_queue_overflow(void **state)
 {
     (void)state;
@@ -538,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_lost_entry),
         cmocka_unit_test(test_superseded),
         cmocka_unit_test(test_end),
+        cmocka_unit_test(test_expires),
         cmocka_unit_test(test_queue_overflow),
         cmocka_unit_test(test_one_large_entry_does_not_overflow),
         cmocka_unit_test(test_inbox_bounds),
