@@ -16,12 +16,12 @@
 #include <math.h>
 #include <stdio.h>
 
-#define WIDTH     800
-#define HEIGHT    500
-#define TICK_MS   100
-#define EARSHOT   200
+#define WIDTH      800
+#define HEIGHT     500
+#define TICK_MS    100
+#define EARSHOT    200
 #define NAME_BYTES 24  /* bytes of a player's name */
-#define TEXT_BYTES  200 /* and of what it says */
+#define TEXT_BYTES 200 /* and of what it says */
 
 typedef struct player {
     char name[NAME_BYTES + 1];
@@ -122,7 +122,8 @@ static void join(void *state, plx_channel *ch, plx_call *call, plx_payload paylo
 
     (void)state;
     if (read_name(ch, &p) != 0) {
-        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"a name of 1 to 24 bytes is needed\"}"));
+        plx_call_error(call,
+                       PLX_JSON_PAYLOAD("{\"reason\":\"a name of 1 to 24 bytes is needed\"}"));
         return;
     }
     if (place(&p, payload) != 0)
@@ -163,7 +164,8 @@ static void say(plx_channel *ch, plx_call *call, plx_payload payload)
     load(ch, &p);
     if (plx_object_text(payload.bytes, "text", plain, sizeof plain) < 1 ||
         quoted.len > 6 * TEXT_BYTES) {
-        plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"a text of 1 to 200 bytes is needed\"}"));
+        plx_call_error(call,
+                       PLX_JSON_PAYLOAD("{\"reason\":\"a text of 1 to 200 bytes is needed\"}"));
         return;
     }
     snprintf(text, sizeof text, "{\"name\":%s,\"x\":%d,\"y\":%d,\"text\":%.*s}", p.quoted, p.x, p.y,

@@ -117,8 +117,8 @@ static void on_failure(const char *file, int line, const char *what)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),   cmocka_unit_test(test_nameless),
-        cmocka_unit_test(test_tick),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_join),    cmocka_unit_test(test_nameless),
+        cmocka_unit_test(test_tick),    cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_earshot), cmocka_unit_test(test_left_while_moving),
     };
 

@@ -86,16 +86,18 @@ byId("say").addEventListener("submit", (event) => {
 
 // ---- drawing ----
 
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
 const hue = (who) => [...who].reduce((sum, c) => (sum * 33 + c.codePointAt(0)) % 360, 7);
 
 function bubble(g, { x, y, text }) {
   const width = g.measureText(text).width + 16;
   const left = Math.max(4, Math.min(room.width - width - 4, x - width / 2));
-  g.fillStyle = "#e9e6f4";
+  g.fillStyle = colour("--ink");
   g.beginPath();
   g.roundRect(left, y - 48, width, 24, 8);
   g.fill();
-  g.fillStyle = "#12111a";
+  g.fillStyle = colour("--room");
   g.fillText(text, left + width / 2, y - 31);
 }
 
@@ -107,7 +109,7 @@ function draw(now) {
   g.scale(scale, scale);
   g.font = "13px system-ui, sans-serif";
   g.textAlign = "center";
-  g.fillStyle = "#2a2739";
+  g.fillStyle = colour("--grid");
   for (let x = 25; x < room.width; x += 25) for (let y = 25; y < room.height; y += 25) g.fillRect(x, y, 1.5, 1.5);
   for (const [who, dot] of dots) {
     const to = who === name && me ? me : dot.to;
@@ -116,16 +118,16 @@ function draw(now) {
     dot.x += (to.x - dot.x) * pull;
     dot.y += (to.y - dot.y) * pull;
     if (who === name) {
-      g.strokeStyle = "#35314a";
+      g.strokeStyle = colour("--line");
       g.beginPath();
       g.arc(dot.x, dot.y, room.earshot, 0, 7);
       g.stroke();
     }
-    g.fillStyle = `hsl(${hue(who)} 75% 68%)`;
+    g.fillStyle = `hsl(${hue(who)} ${dark.matches ? "75% 68%" : "65% 48%"})`;
     g.beginPath();
     g.arc(dot.x, dot.y, 12, 0, 7);
     g.fill();
-    g.fillStyle = "#a9a3c0";
+    g.fillStyle = colour("--soft");
     g.fillText(who, dot.x, dot.y + 28);
     if (dot.until > now) bubble(g, dot);
   }
