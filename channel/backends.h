@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "channel/auth_hook.h"
 #include "channel/backend.h"
 #include "store/presence.h"
 
@@ -19,12 +20,17 @@ typedef struct plx_channel_entry {
 typedef struct plx_channels {
     const plx_socket_config *config;
     plx_channel_entry *entries; /* as many as config->channel_count, in its order */
+    plx_auth_hook *auth;        /* auth type hook, from plx_channels_start on; else NULL */
 } plx_channels;
 
 /* Opens every backend of every socket section: *out is an array of config->socket_count. On failure
  * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol,
  * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
+/* In a worker, before it serves: opens what asks applications; and closes it, after all sockets and
+ * before hooks and the channels. */
+void plx_channels_start(plx_channels *channels, size_t count, plx_hooks *hooks);
+void plx_channels_stop(plx_channels *channels, size_t count);
 /* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
  * backend may answer calls that are still open while it is closed, and after all sockets: no code
  * of a module is called any more. */

@@ -18,6 +18,7 @@ struct plx_app {
     const plx_config *config;
     plx_store *store;
     plx_channels *channels;
+    plx_hooks *hooks;
     plx_longpoll *longpoll;
     plx_api *api;
     plx_store_watch watch;
@@ -135,6 +136,8 @@ plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config)
         free(app);
         return NULL;
     }
+    app->hooks = plx_hooks_new(loop);
+    plx_channels_start(app->channels, config->socket_count, app->hooks);
     app->store = plx_store_open(loop, config, &options);
     app->longpoll = plx_longpoll_new(app->store, config, app->channels);
     app->api = plx_api_new(app->store, config);
@@ -158,7 +161,9 @@ void plx_app_close(plx_app *app)
     plx_store_watch_remove(app->store, &app->watch);
     plx_api_free(app->api);
     plx_longpoll_free(app->longpoll);
+    plx_channels_stop(app->channels, app->config->socket_count);
     plx_channels_close(app->channels, app->config->socket_count);
+    plx_hooks_free(app->hooks);
     plx_store_close(app->store);
     free(app);
 }

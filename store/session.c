@@ -13,6 +13,8 @@
 #define SWEEP_LIST_TTL_S   172800
 #define SWEEP_LIST_DROP_MS 86400000
 #define SESSIONS_OF_ID_MAX 10000
+/* Over three thousand years: the scripts' numbers are doubles. */
+#define FAR_MS UINT64_C(100000000000000)
 
 /* ---- shared */
 
@@ -167,8 +169,11 @@ static void answered(const plx_done *done, int err, const redisReply *reply)
 void plx_session_create(plx_store *s, const plx_session_init *init, plain_cb *cb, void *arg)
 {
     plx_command c;
+    uint64_t life_ms = init->life_ms;
+    if (init->expires_in_ms > 0 && init->expires_in_ms < life_ms)
+        life_ms = init->expires_in_ms;
     /* Into the lists first: a session that exists is in them, whatever happens in between. */
-    plx_sweep_list(s, init->sid, 0, init->life_ms);
+    plx_sweep_list(s, init->sid, 0, life_ms);
     plx_id_list(s, init->id, init->sid, 0, init->life_ms);
     plx_session_begin(&c, s, PLX_SCRIPT_CREATE, init->sid);
     plx_command_add(&c, init->mount);
@@ -177,6 +182,7 @@ void plx_session_create(plx_store *s, const plx_session_init *init, plain_cb *cb
     plx_command_add(&c, init->claims);
     plx_command_add(&c, init->id);
     plx_command_u64(&c, init->life_ms);
+    plx_command_u64(&c, init->expires_in_ms < FAR_MS ? init->expires_in_ms : FAR_MS);
     plx_script_send(s, &c, answered, PLX_DONE(cb, arg));
 }
 

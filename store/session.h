@@ -39,10 +39,13 @@ typedef struct plx_session_init {
     plx_slice params, claims; /* JSON objects */
     plx_slice id;             /* socket id, empty: none. Listed in a set for plx_session_by_id */
     uint64_t life_ms;         /* without a poll or POST */
+    uint64_t expires_in_ms;   /* its end whatever its client does; 0: never */
 } plx_session_init;
 
-/* Creates the session, which lives life_ms without a poll or POST. cb, never before the return: 0,
- * PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all the same). */
+/* Creates the session, which lives life_ms without a poll or POST, and expires_in_ms at most: from
+ * then on every script answers GONE, and it is swept with reason "token expired". cb, never before
+ * the return: 0, PLX_E_BUSY when there is one of this sid, or the store's errors (it may exist all
+ * the same). */
 void plx_session_create(plx_store *s, const plx_session_init *init, void (*cb)(void *arg, int err),
                         void *arg);
 
@@ -71,7 +74,8 @@ typedef struct plx_barrier {
 typedef struct plx_q_entry {
     uint64_t id; /* when writing: assigned by the script */
     enum plx_q_kind kind;
-    plx_slot slot; /* OPEN and END: number, topic, start (state unused) */
+    plx_slot slot; /* OPEN and END: number, topic, start; state only of an END whose last events
+                    * are still to be judged (empty: none is needed) */
     uint64_t end;  /* END */
     const plx_barrier *barriers;
     size_t barrier_count;
@@ -79,9 +83,10 @@ typedef struct plx_q_entry {
 } plx_q_entry;
 
 enum plx_entry_kind {
-    PLX_ENTRY_POST = 'p', /* a client's POST: lines */
-    PLX_ENTRY_LOST = 'l', /* body = slot number in decimal: its log has a gap */
-    PLX_ENTRY_CLOSE = 'c' /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
+    PLX_ENTRY_POST = 'p',  /* a client's POST: lines */
+    PLX_ENTRY_LOST = 'l',  /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_CRASH = 'x', /* body = slot number in decimal: its handle_out crashed */
+    PLX_ENTRY_CLOSE = 'c'  /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
 };
 
 /* Outcomes of a PLX_ENTRY_CLOSE. */
@@ -105,6 +110,7 @@ typedef struct plx_session_view {
     size_t q_count;
     plx_slice old_worker; /* previous holder of the poll (poll only), empty: none */
     uint64_t old_generation;
+    uint64_t expires_in_ms; /* poll only: until the session expires for good; 0: never */
 } plx_session_view;
 
 typedef void plx_view_cb(void *arg, int err, const plx_session_view *view);
@@ -117,6 +123,20 @@ void plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t g
  */
 void plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                       plx_view_cb *cb, void *arg);
+
+/* What a session's channels know, for whoever answers its poll: no lease is taken. states: of the
+ * slots that were asked about, in their order; empty: there is none such any more. */
+typedef struct plx_session_recalled {
+    plx_slice params, claims, id;
+    const plx_slice *states;
+} plx_session_recalled;
+typedef void plx_recall_cb(void *arg, int err, const plx_session_recalled *recalled);
+
+/* At most PLX_RECALL_MAX slots (more are not asked about: their states are empty). err: also
+ * PLX_E_GONE. */
+#define PLX_RECALL_MAX 1000
+void plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                        plx_recall_cb *cb, void *arg);
 
 /* The lease's holder's view. */
 typedef struct plx_work {
@@ -196,7 +216,7 @@ void plx_session_by_id(plx_store *s, plx_slice id,
  * second (only after Redis answered for a whole lease period without a break); exactly one wins
  * each and is called with its slots, runs what has to be run (terminate of backends: at least once:
  * if this worker dies before plx_session_drop, another one wins it again), and drops it. reason:
- * "expired", or what plx_session_end was given. */
+ * "expired", "token expired", or what plx_session_end was given. */
 typedef struct plx_session_sweep {
     void (*ended)(struct plx_session_sweep *sweep, const plx_work *work, const char *reason);
 } plx_session_sweep;

@@ -4,6 +4,7 @@
  * origins it tells everybody.
  */
 #include "transport/connect.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -14,22 +15,33 @@
 #include "channel/origin.h"
 #include "channel/template.h"
 
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 /* Bounds of what a socket keeps for its whole life. */
 #define PARAMS_MAX 65536
-#define CLAIMS_MAX 16384
+#define CLAIMS_MAX PLX_AUTH_CLAIMS_MAX
 
-/* The scratch space of one decision. */
-typedef struct attempt {
-    const plx_connect *c;
+/* One decision. The request is gone by the time that an application answers: what is needed then is
+ * copied. */
+struct plx_connecting {
+    const plx_socket_config *socket;
+    plx_auth_question *question; /* NULL: it was not asked, or has answered */
+    plx_connect_cb *cb;
+    void *arg;
     json_object *params;
     plx_buf params_json, claims, id;
     enum plx_vsn vsn;
-} attempt;
+    uint64_t expires_ms;
+    char ip[INET6_ADDRSTRLEN];
+};
 
-static int refuse(const plx_connect *c, const char *reason)
+typedef struct plx_connecting attempt;
+
+static int refuse(const attempt *a, const char *reason)
 {
-    plx_log_limited(PLX_INFO, "%s: connect from %.*s refused: %s", c->socket->path,
-                    (int)c->request->remote_ip.len, c->request->remote_ip.data, reason);
+    plx_log_limited(PLX_INFO, "%s: connect from %s refused: %s", a->socket->path, a->ip, reason);
     return PLX_E_DENIED;
 }
 
@@ -47,14 +59,15 @@ bool plx_connect_origin_ok(const plx_connect *c)
     return false;
 }
 
-static int read_params(attempt *a)
+/* ---- what the request says ---- */
+
+static int read_params(attempt *a, const plx_connect *c)
 {
-    const plx_connect *c = a->c;
     int rc = plx_query_json(c->request->query, c->skip, c->skip_arg, c->path_vars,
                             c->path_var_count, &a->params);
     if (rc == 0)
         return 0;
-    refuse(c, rc == PLX_E_TOOBIG ? "query string too large" : "query string is no text");
+    refuse(a, rc == PLX_E_TOOBIG ? "query string too large" : "query string is no text");
     return PLX_E_INVALID;
 }
 
@@ -65,14 +78,13 @@ static int check_vsn(attempt *a)
     if (!json_object_object_get_ex(a->params, "vsn", &vsn) ||
         plx_vsn_parse(plx_json_text(vsn), &a->vsn) == 0)
         return 0;
-    return refuse(a->c, "unsupported vsn");
+    return refuse(a, "unsupported vsn");
 }
 
 /* A page that may use its visitor's cookies knows one of them. What it says is for nobody else. */
-static int check_csrf(attempt *a)
+static int check_csrf(attempt *a, const plx_http_request *r)
 {
-    const plx_auth_config *auth = &a->c->socket->auth;
-    const plx_http_request *r = a->c->request;
+    const plx_auth_config *auth = &a->socket->auth;
     json_object *proof;
     plx_slice cookies;
     if (!auth->csrf_param)
@@ -81,30 +93,81 @@ static int check_csrf(attempt *a)
         cookies = plx_slice_make(NULL, 0);
     json_object_object_get_ex(a->params, auth->csrf_param, &proof);
     if (!plx_csrf_ok(cookies, plx_slice_of(auth->csrf_cookie), plx_json_text(proof)))
-        return refuse(a->c, "CSRF parameter and cookie are not the same");
+        return refuse(a, "CSRF parameter and cookie are not the same");
     json_object_object_del(a->params, auth->csrf_param);
     return 0;
 }
 
-static int check_auth(attempt *a)
+static int judge_request(attempt *a, const plx_connect *c)
+{
+    if (!plx_connect_origin_ok(c))
+        return PLX_E_DENIED;
+    int rc = read_params(a, c);
+    if (rc == 0)
+        rc = check_vsn(a);
+    if (rc == 0)
+        rc = check_csrf(a, c->request);
+    return rc;
+}
+
+/* ---- who it is ---- */
+
+/* A socket that expired at once would make its client come back at once, for ever: clocks may be
+ * asunder by more than a token has left. */
+static int check_token(attempt *a, plx_slice token)
 {
     plx_auth_result result = {0};
-    int rc = plx_auth_check(&a->c->socket->auth, a->params, a->c->auth_token, plx_wall_ms(),
-                            &a->claims, &result);
+    uint64_t now_ms = plx_wall_ms();
+    int rc = plx_auth_check(&a->socket->auth, a->params, token, now_ms, &a->claims, &result);
+    if (rc == 0 && result.expires_ms != 0 && result.expires_ms <= now_ms)
+        return refuse(a, "token expired");
+    a->expires_ms = result.expires_ms;
     if (rc == 0)
         return 0;
-    return refuse(a->c, rc == PLX_E_DENIED ? result.reason : plx_strerror(rc));
+    return refuse(a, rc == PLX_E_DENIED ? result.reason : plx_strerror(rc));
 }
+
+/* phoenix.js's authToken travels in two ways; the application knows it by one name. */
+static bool guest_header(void *arg, const char *name, plx_slice *value)
+{
+    const plx_connect *c = arg;
+    if (strcmp(name, "x-phoenix-authtoken") != 0)
+        return c->request->header(c->request, name, value);
+    *value = c->auth_token;
+    return value->len > 0;
+}
+
+static int take_answer(attempt *a, const plx_auth_answer *answer)
+{
+    char reason[256];
+    switch (answer->err) {
+    case 0:
+        plx_buf_add(&a->claims, answer->claims); /* no longer than CLAIMS_MAX */
+        return 0;
+    case PLX_E_DENIED:
+        snprintf(reason, sizeof reason, "by the application: %.*s", (int)answer->reason.len,
+                 answer->reason.data);
+        return refuse(a, reason);
+    case PLX_E_INVALID:
+        refuse(a, "too large a question");
+        return PLX_E_INVALID;
+    default:
+        refuse(a, "the application does not answer");
+        return PLX_E_DOWN;
+    }
+}
+
+/* ---- the end ---- */
 
 /* Without the token: nobody behind this point needs it, and it would be kept for long. */
 static int write_params(attempt *a)
 {
-    const plx_auth_config *auth = &a->c->socket->auth;
+    const plx_auth_config *auth = &a->socket->auth;
     if (auth->type != PLX_AUTH_NONE)
         json_object_object_del(a->params, auth->param);
     if (plx_json_write(&a->params_json, a->params) == 0)
         return 0;
-    refuse(a->c, "query string too large");
+    refuse(a, "query string too large");
     return PLX_E_INVALID;
 }
 
@@ -112,50 +175,84 @@ static int write_params(attempt *a)
  * nobody could ever name that socket. */
 static int make_id(attempt *a)
 {
-    const char *tmpl = a->c->socket->id;
+    const char *tmpl = a->socket->id;
     if (!tmpl)
         return 0;
     int rc = plx_template_expand(tmpl, plx_buf_slice(&a->params_json), plx_buf_slice(&a->claims),
                                  &a->id);
     if (rc == 0 || rc == PLX_E_NOTFOUND)
         return 0;
-    return refuse(a->c, "socket id too long");
+    return refuse(a, "socket id too long");
 }
 
-static int decide(attempt *a)
+static void attempt_free(attempt *a)
 {
-    if (!plx_connect_origin_ok(a->c))
-        return PLX_E_DENIED;
-    int rc = read_params(a);
-    if (rc == 0)
-        rc = check_vsn(a);
-    if (rc == 0)
-        rc = check_csrf(a);
-    if (rc == 0)
-        rc = check_auth(a);
+    json_object_put(a->params);
+    plx_buf_fini(&a->params_json);
+    plx_buf_fini(&a->claims);
+    plx_buf_fini(&a->id);
+    free(a);
+}
+
+/* Tells, and frees. */
+static void finish(attempt *a, int rc)
+{
     if (rc == 0)
         rc = write_params(a);
     if (rc == 0)
         rc = make_id(a);
-    return rc;
+    const plx_connected connected = {.vsn = a->vsn,
+                                     .params = plx_buf_slice(&a->params_json),
+                                     .claims = plx_buf_slice(&a->claims),
+                                     .id = plx_buf_slice(&a->id),
+                                     .expires_ms = a->expires_ms};
+    a->cb(a->arg, rc, rc == 0 ? &connected : NULL);
+    attempt_free(a);
 }
 
-void plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void *arg)
+static void on_answer(void *arg, const plx_auth_answer *answer)
 {
-    attempt a = {.c = c};
-    plx_buf_init(&a.params_json, PARAMS_MAX);
-    plx_buf_init(&a.claims, CLAIMS_MAX);
-    plx_buf_init(&a.id, PLX_NAME_MAX);
+    attempt *a = arg;
+    a->question = NULL;
+    finish(a, take_answer(a, answer));
+}
 
-    int rc = decide(&a);
-    const plx_connected connected = {.vsn = a.vsn,
-                                     .params = plx_buf_slice(&a.params_json),
-                                     .claims = plx_buf_slice(&a.claims),
-                                     .id = plx_buf_slice(&a.id)};
-    cb(arg, rc, rc == 0 ? &connected : NULL);
+/* 0 with a->question set: later. */
+static int ask(attempt *a, const plx_connect *c)
+{
+    plx_auth_answer known;
+    const plx_auth_guest guest = {.transport = c->transport,
+                                  .remote_ip = c->request->remote_ip,
+                                  .params = a->params,
+                                  .header = guest_header,
+                                  .arg = (void *)(uintptr_t)c};
+    a->question = plx_auth_hook_ask(c->hook, &guest, &known, on_answer, a);
+    return a->question ? 0 : take_answer(a, &known);
+}
 
-    json_object_put(a.params);
-    plx_buf_fini(&a.params_json);
-    plx_buf_fini(&a.claims);
-    plx_buf_fini(&a.id);
+plx_connecting *plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void *arg)
+{
+    attempt *a = plx_alloc_zero(1, sizeof *a);
+    a->socket = c->socket;
+    a->cb = cb;
+    a->arg = arg;
+    plx_buf_init(&a->params_json, PARAMS_MAX);
+    plx_buf_init(&a->claims, CLAIMS_MAX);
+    plx_buf_init(&a->id, PLX_NAME_MAX);
+    snprintf(a->ip, sizeof a->ip, "%.*s", (int)c->request->remote_ip.len,
+             c->request->remote_ip.data);
+
+    int rc = judge_request(a, c);
+    if (rc == 0)
+        rc = c->socket->auth.type == PLX_AUTH_HOOK ? ask(a, c) : check_token(a, c->auth_token);
+    if (a->question)
+        return a;
+    finish(a, rc);
+    return NULL;
+}
+
+void plx_connect_cancel(plx_connecting *a)
+{
+    plx_auth_question_cancel(a->question);
+    attempt_free(a);
 }

@@ -1,12 +1,14 @@
-/* Who may open a socket: origin, vsn, authentication, socket id; the same for both transports.
+/* Who may open a socket: origin, vsn, CSRF parameter, authentication, socket id; the same for both
+ * transports.
  *
- * Asynchronous by its signature, because an authentication hook will ask the
- * application; today the callback always comes before the return.
+ * All but one of these are decided at once. An authentication hook asks the application: then the
+ * answer comes later, and whoever waits for it holds a handle to cancel it by.
  */
 #ifndef PLX_TRANSPORT_CONNECT_H
 #define PLX_TRANSPORT_CONNECT_H
 
 #include "base/config.h"
+#include "channel/auth_hook.h"
 #include "transport/http.h"
 #include "transport/query.h"
 #include "transport/serializer.h"
@@ -14,6 +16,8 @@
 typedef struct plx_connect {
     const plx_config *config;
     const plx_socket_config *socket;
+    plx_auth_hook *hook;   /* auth type hook: the section's; else not looked at */
+    const char *transport; /* "websocket" | "longpoll" */
     const plx_http_request *request;
     const plx_pair *path_vars; /* of "/socket/:room" */
     size_t path_var_count;
@@ -27,11 +31,21 @@ typedef struct plx_connected {
     enum plx_vsn vsn;
     plx_slice params, claims; /* JSON objects; params without the auth and the CSRF parameter */
     plx_slice id;             /* may be empty */
+    uint64_t expires_ms; /* the socket is to be closed at this time of the wall clock; 0: never */
 } plx_connected;
 
-/* err: 0, PLX_E_DENIED (403: logged with its reason), PLX_E_INVALID (400: the query is no text). */
+/* err: 0, PLX_E_DENIED (403: logged with its reason), PLX_E_INVALID (400: the query is no text), or
+ * PLX_E_DOWN (the application could not be asked, or answered wrongly: come again). */
 typedef void plx_connect_cb(void *arg, int err, const plx_connected *connected);
-void plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void *arg);
+
+typedef struct plx_connecting plx_connecting;
+
+/* Judges. NULL: cb was called. Else the application is asked, and cb is called once it has answered
+ * or its time (auth.timeout_ms) is over, unless that is cancelled; the handle is valid until then.
+ * c and what it points to is borrowed until the return only. */
+plx_connecting *plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void *arg);
+/* The callback will not come. */
+void plx_connect_cancel(plx_connecting *connecting);
 
 /* Whether the request's Origin may use this socket (channel/origin). Judged before everything. */
 bool plx_connect_origin_ok(const plx_connect *c);

@@ -1,8 +1,11 @@
 /* A connection's life.
  *
- *   READING_HEAD --> OPEN --> CLOSING --> DEAD
- *        |`-> REFUSING -------^  ^          ^
- *        `--- an HTTP answer ----'          |   (any state: the peer is gone)
+ *   READING_HEAD --> (ASKING) --> OPEN --> CLOSING --> DEAD
+ *        |              |`-> REFUSING -------^  ^         ^
+ *        `--------------`--- an HTTP answer ----'         |   (any state: the peer is gone)
+ *
+ * (The way to REFUSING is the same from READING_HEAD.) While ASKING the application decides who it
+ * is; the peer's next bytes, should it already send some, wait in the stash and no more is read.
  *
  * CLOSING means: our last bytes (close frame or HTTP answer) are queued. When they
  * are written, our side of the TCP connection is ended at once, or, where the peer
@@ -86,12 +89,22 @@ static bool is_blocked(const plx_ws_conn *c)
 
 /* ---- ending ---- */
 
+/* The state is about to change for good. */
+static void leave_state(plx_ws_conn *c)
+{
+    if (c->state == PLX_WS_REFUSING)
+        c->server->refusing--;
+    if (c->asking)
+        plx_connect_cancel(c->asking);
+    c->asking = NULL;
+    plx_ws_expiry_stop(c);
+}
+
 void plx_ws_conn_kill(plx_ws_conn *c)
 {
     if (c->state == PLX_WS_DEAD)
         return;
-    if (c->state == PLX_WS_REFUSING)
-        c->server->refusing--;
+    leave_state(c);
     c->state = PLX_WS_DEAD;
     ev_io_stop(c->server->loop, &c->io);
     ev_timer_stop(c->server->loop, &c->timer);
@@ -103,8 +116,7 @@ void plx_ws_conn_kill(plx_ws_conn *c)
 /* Our last bytes are queued. */
 static void begin_closing(plx_ws_conn *c)
 {
-    if (c->state == PLX_WS_REFUSING)
-        c->server->refusing--;
+    leave_state(c);
     c->state = PLX_WS_CLOSING;
     c->paused = false;
     plx_ws_server_remove_id(c);
@@ -117,7 +129,8 @@ void plx_ws_conn_close(plx_ws_conn *c, unsigned code, bool wait)
 {
     if (c->state != PLX_WS_OPEN)
         return;
-    plx_blob *frame = plx_ws_encode_close(code);
+    const char *reason = code == PLX_WS_UNAUTHORIZED ? "token expired" : "";
+    plx_blob *frame = plx_ws_encode_close(code, plx_slice_of(reason));
     plx_ws_out_push(&c->out, frame);
     plx_blob_unref(frame);
     c->shut_due = !wait;
@@ -166,7 +179,7 @@ static void flush(plx_ws_conn *c)
         return;
     }
     listen_for(c, wanted_events(c, rc == PLX_E_BUSY));
-    if (c->paused)
+    if (c->paused && c->socket)
         plx_ws_socket_relieve(c);
     if (rc == 0 && c->shut_due && !c->shut) {
         shutdown(c->io.fd, SHUT_WR);
@@ -247,7 +260,8 @@ static void take_event(plx_ws_conn *c, enum plx_ws_event event, const plx_ws_mes
     }
 }
 
-/* The core has enough for now: what was read already is kept, and no more is read. */
+/* The core, or the application, has enough for now: what was read already is kept, and no more is
+ * read. */
 static void pause_reading(plx_ws_conn *c, const char *bytes, size_t len)
 {
     c->paused = true;
@@ -280,6 +294,8 @@ static void take(plx_ws_conn *c, char *bytes, size_t len)
 {
     if (c->state == PLX_WS_READING_HEAD)
         plx_ws_open_feed(c, &bytes, &len);
+    if (c->state == PLX_WS_ASKING && len > 0)
+        pause_reading(c, bytes, len);
     if ((c->state == PLX_WS_OPEN || c->state == PLX_WS_CLOSING) && !c->discard)
         take_frames(c, bytes, len);
 }
@@ -355,6 +371,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
     plx_ws_conn *c = t->data;
     switch ((enum plx_ws_state)c->state) {
     case PLX_WS_READING_HEAD:
+    case PLX_WS_ASKING:
     case PLX_WS_REFUSING:
         plx_ws_open_timeout(c);
         break;
@@ -378,6 +395,7 @@ void plx_ws_conn_free(plx_ws_conn *c)
     plx_list_remove(&c->attention);
     plx_list_remove(&c->node);
     plx_ws_head_free(c->head);
+    plx_ws_expiry_free(c);
     plx_ws_holds_free(c->holds);
     plx_ws_reader_fini(&c->reader);
     plx_ws_out_fini(&c->out);

@@ -49,10 +49,13 @@ plx_blob *plx_ws_encode_control(enum plx_ws_opcode opcode, plx_slice payload)
     return frame_of(opcode, false, payload);
 }
 
-plx_blob *plx_ws_encode_close(unsigned code)
+plx_blob *plx_ws_encode_close(unsigned code, plx_slice reason)
 {
-    const char payload[2] = {(char)(code >> 8), (char)code};
-    return plx_ws_encode_control(PLX_WS_OP_CLOSE, plx_slice_make(payload, 2));
+    char payload[125] = {(char)(code >> 8), (char)code};
+    assert(reason.len <= sizeof payload - 2);
+    if (reason.len > 0)
+        memcpy(payload + 2, reason.data, reason.len);
+    return plx_ws_encode_control(PLX_WS_OP_CLOSE, plx_slice_make(payload, 2 + reason.len));
 }
 
 static void begin(plx_ws_encoder *e)

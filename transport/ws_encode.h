@@ -39,8 +39,9 @@ plx_blob *plx_ws_encode_event(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_
 bool plx_ws_encode_pushed(plx_ws_encoder *e, enum plx_vsn vsn, const plx_ws_deflate *deflate,
                           plx_term join_ref, plx_event *event, bool whole, plx_blob *parts[2]);
 
-/* A control frame (payload of at most 125 bytes), and a close frame with a code and no reason. */
+/* A control frame (payload of at most 125 bytes), and a close frame (reason: at most 123
+ * bytes of UTF-8, or empty). */
 plx_blob *plx_ws_encode_control(enum plx_ws_opcode opcode, plx_slice payload);
-plx_blob *plx_ws_encode_close(unsigned code);
+plx_blob *plx_ws_encode_close(unsigned code, plx_slice reason);
 
 #endif

@@ -29,7 +29,8 @@ enum plx_ws_code {
     PLX_WS_BAD_TEXT = 1007,
     PLX_WS_TOO_BIG = 1009,
     PLX_WS_SERVER_ERROR = 1011,
-    PLX_WS_RESTART = 1012
+    PLX_WS_RESTART = 1012,
+    PLX_WS_UNAUTHORIZED = 3000
 };
 
 /* What arrives on one connection. All zero at first. */

@@ -4,6 +4,7 @@
  *              connections that want attention get it: written to, freed
  *   ws_conn    a connection's life: reading, queueing, closing, its timer
  *   ws_open    from a request head to an open socket, or to an HTTP answer
+ *   ws_expiry  the end of sockets whose token runs out
  *   ws_socket  between a connection and the channel core
  *   ws_presence  the states that memberships wait for, and the worker's lease
  *
@@ -36,11 +37,14 @@
 
 enum plx_ws_state {
     PLX_WS_READING_HEAD, /* until the request head is complete */
-    PLX_WS_REFUSING,     /* the answer 403 waits for its time */
+    PLX_WS_ASKING,       /* until the application has said who it is */
+    PLX_WS_REFUSING,     /* the answer 403 or 503 waits for its time */
     PLX_WS_OPEN,         /* frames both ways */
     PLX_WS_CLOSING,      /* our last bytes are queued; the peer's are awaited */
     PLX_WS_DEAD          /* the descriptor is closed; to be freed */
 };
+
+typedef struct plx_ws_expiry plx_ws_expiry;
 
 typedef struct plx_ws_conn {
     ev_io io;
@@ -51,20 +55,24 @@ typedef struct plx_ws_conn {
     plx_list same_id;                /* ring of the connections with one socket id */
     plx_socket *socket;              /* from OPEN on; freed soon after */
     const plx_socket_config *config; /* of its mount, once known */
-    plx_ws_head *head;               /* while READING_HEAD */
+    plx_ws_head *head;               /* while READING_HEAD and ASKING */
+    plx_connecting *asking;          /* while ASKING */
+    plx_ws_expiry *expiry;           /* NULL: its token never runs out */
     plx_ws_holds *holds;             /* NULL until something had to wait */
-    plx_buf *stash;                  /* bytes read while the core is busy; else NULL */
+    plx_buf *stash;                  /* bytes read while ASKING or the core is busy; else NULL */
     plx_ws_reader reader;
     plx_ws_out out;
     ev_tstamp last; /* bytes came from the client */
     plx_ws_deflate deflate;
     uint8_t state, vsn;
     bool in_id_map : 1;
-    bool paused : 1;   /* not reading: too much is under way */
-    bool relieved : 1; /* not any more */
-    bool discard : 1;  /* CLOSING: nothing that comes is looked at */
-    bool shut_due : 1; /* CLOSING: end our side as soon as everything is written */
-    bool shut : 1;     /* done */
+    bool phoenix : 1;     /* the subprotocol to be answered */
+    bool unavailable : 1; /* REFUSING: with 503 */
+    bool paused : 1;      /* not reading: too much is under way */
+    bool relieved : 1;    /* not any more */
+    bool discard : 1;     /* CLOSING: nothing that comes is looked at */
+    bool shut_due : 1;    /* CLOSING: end our side as soon as everything is written */
+    bool shut : 1;        /* done */
 } plx_ws_conn;
 
 struct plx_ws_server {
@@ -123,8 +131,17 @@ void plx_ws_conn_free(plx_ws_conn *c);
 /* ws_open.c */
 /* Takes bytes of the head; leaves those behind it. Changes the state when it is complete. */
 void plx_ws_open_feed(plx_ws_conn *c, char **bytes, size_t *len);
-/* The time for the head, or of a refusal, has come. */
+/* The time for the head, for the application's answer, or of a refusal, has come. */
 void plx_ws_open_timeout(plx_ws_conn *c);
+
+/* ws_expiry.c */
+/* The connection is closed with PLX_WS_UNAUTHORIZED at this time of the wall clock, also when that
+ * clock is set meanwhile. Once for each connection. */
+void plx_ws_expiry_start(plx_ws_conn *c, uint64_t expires_ms);
+/* It is not open any more. */
+void plx_ws_expiry_stop(plx_ws_conn *c);
+/* With the connection. */
+void plx_ws_expiry_free(plx_ws_conn *c);
 
 /* ws_socket.c */
 void plx_ws_socket_open(plx_ws_conn *c, const plx_connected *connected,

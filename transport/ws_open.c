@@ -9,12 +9,15 @@
 #include "transport/ws_handshake.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #define JSON_TYPE "application/json; charset=utf-8"
 #define TEXT_TYPE "text/plain; charset=utf-8"
+
+/* Beyond the time that the application has: a question answers by itself, late or never comes only
+ * of a fault. */
+#define ANSWER_S 1.
 
 /* The scratch space of one decision; ended before the bytes that led to it are gone. */
 typedef struct opening {
@@ -22,8 +25,6 @@ typedef struct opening {
     plx_ws_conn *conn;
     plx_route route;
     plx_buf vars, token;
-    plx_ws_subprotocol subprotocol;
-    bool decided;
 } opening;
 
 static void answer(plx_ws_conn *c, unsigned status, const char *type, const char *text)
@@ -32,7 +33,7 @@ static void answer(plx_ws_conn *c, unsigned status, const char *type, const char
     plx_buf_init(&b, 0);
     bool head_only = c->head && plx_slice_is(plx_ws_head_method(c->head), "HEAD");
     plx_ws_http_answer(status, type, plx_slice_of(text), head_only, &b);
-    if (status != 403)
+    if (status != 403 && status != 503)
         c->server->counters.bad_requests++;
     plx_ws_conn_answer(c, plx_buf_slice(&b));
     plx_buf_fini(&b);
@@ -40,14 +41,25 @@ static void answer(plx_ws_conn *c, unsigned status, const char *type, const char
 
 /* ---- refusing ---- */
 
+static void answer_refusal(plx_ws_conn *c)
+{
+    if (c->unavailable)
+        answer(c, 503, NULL, "");
+    else
+        answer(c, 403, NULL, "");
+}
+
 /* Clients retry a refusal without end and without jitter: a random delay spreads them. */
 static void refuse(plx_ws_conn *c)
 {
     plx_ws_server *s = c->server;
     uint64_t delay_ms = s->config->refuse_delay_ms;
-    s->counters.refused++;
+    if (c->unavailable)
+        s->counters.unavailable++;
+    else
+        s->counters.refused++;
     if (delay_ms == 0 || s->refusing >= PLX_WS_REFUSALS || s->draining) {
-        answer(c, 403, NULL, "");
+        answer_refusal(c);
         return;
     }
     c->state = PLX_WS_REFUSING;
@@ -60,17 +72,20 @@ static void refuse(plx_ws_conn *c)
 
 void plx_ws_open_timeout(plx_ws_conn *c)
 {
-    if (c->state == PLX_WS_REFUSING)
-        answer(c, 403, NULL, "");
-    else
+    if (c->state == PLX_WS_REFUSING) {
+        answer_refusal(c);
+    } else if (c->state == PLX_WS_ASKING) {
+        c->server->counters.unavailable++;
+        answer(c, 503, NULL, "");
+    } else {
         answer(c, 408, NULL, "");
+    }
 }
 
 /* ---- accepting ---- */
 
-static void upgrade(opening *o, const plx_connected *connected)
+static void upgrade(plx_ws_conn *c, const plx_connected *connected)
 {
-    plx_ws_conn *c = o->conn;
     plx_ws_server *s = c->server;
     plx_buf extensions, head;
     plx_slice offers;
@@ -80,7 +95,7 @@ static void upgrade(opening *o, const plx_connected *connected)
         plx_ws_head_get(c->head, "sec-websocket-extensions", &offers);
         plx_ws_deflate_negotiate(offers, &c->deflate, &extensions);
     }
-    plx_ws_handshake_answer(c->head, o->subprotocol.phoenix, plx_buf_slice(&extensions), &head);
+    plx_ws_handshake_answer(c->head, c->phoenix, plx_buf_slice(&extensions), &head);
     c->vsn = connected->vsn;
     plx_ws_conn_opened(c);
     s->counters.opened++;
@@ -90,18 +105,24 @@ static void upgrade(opening *o, const plx_connected *connected)
     plx_ws_socket_open(c, connected, &s->channels[c->config - s->config->sockets]);
     plx_buf_fini(&extensions);
     plx_buf_fini(&head);
+    if (connected->expires_ms != 0)
+        plx_ws_expiry_start(c, connected->expires_ms);
+    if (s->draining)
+        plx_ws_conn_close(c, PLX_WS_RESTART, true);
+    else if (c->paused) /* with what it sent before this answer */
+        plx_ws_socket_relieve(c);
 }
 
 static void on_connected(void *arg, int err, const plx_connected *connected)
 {
-    opening *o = arg;
-    plx_ws_conn *c = o->conn;
-    o->decided = true;
+    plx_ws_conn *c = arg;
+    c->asking = NULL;
     if (err == PLX_E_INVALID) {
         answer(c, 400, JSON_TYPE, "{\"errors\":{\"detail\":\"Bad Request\"}}");
         return;
     }
     if (err != 0) {
+        c->unavailable = err == PLX_E_DOWN;
         refuse(c);
         return;
     }
@@ -109,7 +130,7 @@ static void on_connected(void *arg, int err, const plx_connected *connected)
     if (wrong)
         answer(c, 400, TEXT_TYPE, wrong);
     else
-        upgrade(o, connected);
+        upgrade(c, connected);
 }
 
 static bool header(const plx_http_request *r, const char *name, plx_slice *value)
@@ -142,27 +163,36 @@ static void connect_socket(opening *o)
     plx_ws_conn *c = o->conn;
     char ip[INET6_ADDRSTRLEN];
     plx_slice forwarded_for, forwarded_proto, subprotocols;
+    plx_ws_subprotocol subprotocol;
     plx_client client;
     plx_ws_head_get(c->head, "x-forwarded-for", &forwarded_for);
     plx_ws_head_get(c->head, "x-forwarded-proto", &forwarded_proto);
     plx_ws_head_get(c->head, "sec-websocket-protocol", &subprotocols);
     plx_proxy_client(&c->server->config->trusted_proxies, peer_of(c->io.fd, ip), false,
                      forwarded_for, forwarded_proto, &client);
-    plx_ws_read_subprotocols(subprotocols, &o->subprotocol, &o->token);
+    plx_ws_read_subprotocols(subprotocols, &subprotocol, &o->token);
+    c->phoenix = subprotocol.phoenix;
     o->request = (plx_http_request){.method = plx_ws_head_method(c->head),
                                     .path = plx_ws_head_path(c->head),
                                     .query = plx_ws_head_query(c->head),
                                     .header = header,
                                     .remote_ip = client.ip,
                                     .https = client.https};
-    const plx_connect attempt = {.config = c->server->config,
-                                 .socket = c->config,
-                                 .request = &o->request,
-                                 .path_vars = o->route.vars,
-                                 .path_var_count = o->route.var_count,
-                                 .auth_token = plx_buf_slice(&o->token)};
-    plx_connect_start(&attempt, on_connected, o);
-    assert(o->decided); /* see connect.h: not later, today */
+    const plx_connect attempt = {
+        .config = c->server->config,
+        .socket = c->config,
+        .hook = c->server->channels[c->config - c->server->config->sockets].auth,
+        .transport = "websocket",
+        .request = &o->request,
+        .path_vars = o->route.vars,
+        .path_var_count = o->route.var_count,
+        .auth_token = plx_buf_slice(&o->token)};
+    plx_connecting *asking = plx_connect_start(&attempt, on_connected, c);
+    if (!asking)
+        return;
+    c->asking = asking;
+    c->state = PLX_WS_ASKING;
+    plx_ws_conn_deadline(c, (ev_tstamp)c->config->auth.timeout_ms / 1000. + ANSWER_S);
 }
 
 static void judge(plx_ws_conn *c)
@@ -198,6 +228,4 @@ void plx_ws_open_feed(plx_ws_conn *c, char **bytes, size_t *len)
     } else if (state == PLX_WS_HEAD_DONE) {
         judge(c);
     }
-    if (c->state == PLX_WS_OPEN && c->server->draining)
-        plx_ws_conn_close(c, PLX_WS_RESTART, true);
 }

@@ -173,6 +173,8 @@ static void on_drain(struct ev_loop *loop, ev_timer *t, int events)
         if (c->state == PLX_WS_OPEN) {
             plx_ws_conn_close(c, PLX_WS_RESTART, true);
             left -= left > 0;
+        } else if (overdue && c->state == PLX_WS_ASKING) {
+            plx_ws_open_timeout(c);
         } else if (overdue && c->state < PLX_WS_OPEN) {
             plx_ws_conn_kill(c);
         }

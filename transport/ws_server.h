@@ -24,7 +24,9 @@ typedef struct plx_ws_counters {
     uint64_t accepted;     /* TCP connections */
     uint64_t opened;       /* WebSockets */
     uint64_t refused;      /* connects: 403 */
-    uint64_t bad_requests; /* other HTTP answers than 101 and 403 */
+    uint64_t unavailable;  /* connects: 503, the application did not say who it is */
+    uint64_t bad_requests; /* other HTTP answers than these */
+    uint64_t expired;      /* closed because their token ran out */
     uint64_t slow;         /* dropped because they did not read what was sent */
     uint64_t faults;       /* closed with 1002, 1007, 1009 or 1011 for what they sent */
     uint64_t idle;         /* closed because they said nothing for too long */

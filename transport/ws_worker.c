@@ -20,6 +20,7 @@
 typedef struct worker {
     plx_config *config;
     plx_channels *channels;
+    plx_hooks *hooks;
     struct ev_loop *loop;
     plx_store *store;
     plx_ws_server *server;
@@ -137,10 +138,12 @@ static void report(const plx_ws_server *server)
 {
     plx_ws_counters c;
     plx_ws_server_counters(server, &c);
-    plx_info("served %llu connections: %llu opened, %llu refused, %llu bad requests; "
-             "%llu faults, %llu idle, %llu too slow, %llu messages skipped",
+    plx_info("served %llu connections: %llu opened, %llu refused, %llu unavailable, "
+             "%llu bad requests; %llu expired, %llu faults, %llu idle, %llu too slow, "
+             "%llu messages skipped",
              (unsigned long long)c.accepted, (unsigned long long)c.opened,
-             (unsigned long long)c.refused, (unsigned long long)c.bad_requests,
+             (unsigned long long)c.refused, (unsigned long long)c.unavailable,
+             (unsigned long long)c.bad_requests, (unsigned long long)c.expired,
              (unsigned long long)c.faults, (unsigned long long)c.idle, (unsigned long long)c.slow,
              (unsigned long long)c.skipped);
 }
@@ -159,6 +162,8 @@ static void start(worker *w, int listen_fd)
     ev_signal_start(w->loop, &w->sigterm);
     ev_init(&w->patience, on_patience);
     w->patience.data = w;
+    w->hooks = plx_hooks_new(w->loop);
+    plx_channels_start(w->channels, w->config->socket_count, w->hooks);
     w->store = plx_store_open(w->loop, w->config, &options);
     w->server = plx_ws_server_new(w->store, w->config, w->channels);
     plx_ws_server_listen(w->server, listen_fd);
@@ -171,6 +176,8 @@ static void stop(worker *w)
     plx_ws_server_free(w->server);
     ev_timer_stop(w->loop, &w->patience);
     say_goodbye(w);
+    plx_channels_stop(w->channels, w->config->socket_count);
+    plx_hooks_free(w->hooks);
     plx_store_close(w->store);
     ev_signal_stop(w->loop, &w->sigterm);
 }

@@ -6,12 +6,14 @@
 
 local t, lease = now(), tonumber(ARGV[2])
 if t - tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'late'} end
-local vsn, ended, deadline, id, lease_deadline = get('vsn', 'ended', 'until', 'id', 'lease')
+local vsn, ended, deadline, id, lease_deadline, exp = get('vsn', 'ended', 'until', 'id', 'lease', 'exp')
 if not vsn then return {'none'} end
-if not ended and num(deadline) > t then return {'alive', text(num(deadline)), id} end
+local due = num(deadline)
+if exp then due = math.min(due, num(exp)) end
+if not ended and due > t then return {'alive', text(due), id} end
 if lease_held(t, lease) then return {'later', text(num(lease_deadline))} end
 if not ended then
-  ended = 'expired'
+  ended = num(deadline) > t and 'token expired' or 'expired'
   finish(ended, t)
 end
 local fence = redis.call('HINCRBY', rec, 'fence', 1)

@@ -1,5 +1,5 @@
 -- ARGV cursor, worker, generation
--- Returns like poll.lua; busy: another poll has taken over.
+-- Returns like poll.lua, but for the last; busy: another poll has taken over.
 
 if not is_open() then return {'gone'} end
 local pw, pg, qn = get('pw', 'pg', 'qn')

@@ -1,5 +1,6 @@
 -- Shared by the scripts of a session (put before each of them). All six keys are passed always.
 -- record: mount vsn params claims id | until (life's deadline) kept (key TTLs set) | ended (reason)
+--         exp (deadline of what its client may do, which nothing moves; none: never)
 --         holder lease (deadline) fence | pw pg (the poll's worker and generation)
 --         qn (last id in q) qbytes (ever added) qbase (of it acknowledged) ack (highest cursor)
 --         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
@@ -36,9 +37,10 @@ local function set(...)
   redis.call('HSET', rec, ...)
 end
 
+-- A session whose client's token has run out is as good as ended; the sweep ends it.
 local function is_open()
-  local vsn, ended = get('vsn', 'ended')
-  return vsn and not ended
+  local vsn, ended, exp = get('vsn', 'ended', 'exp')
+  return vsn and not ended and not (exp and num(exp) <= now())
 end
 
 -- Keys' TTLs are for garbage only. Returns true when they were renewed.

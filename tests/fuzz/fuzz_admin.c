@@ -103,7 +103,7 @@ static void fuzz_state(plx_slice state)
     static plx_channel_entry entries[] = {
         {.config = &channel_configs[0], .backend = &plx_echo_backend},
         {.config = &channel_configs[1], .backend = &plx_echo_backend}};
-    static const plx_channels channels = {&section, entries};
+    static const plx_channels channels = {.config = &section, .entries = entries};
     plx_socket_init init = {.ops = &ops, .channels = &channels};
     plx_socket *s = plx_socket_new(&init);
     plx_slot slot = {

@@ -296,7 +296,7 @@ static plx_channel_config config[] = {{.pattern = (char *)"t:*"}};
 static plx_channel_entry entries[] = {{.config = config, .backend = &backend}};
 static plx_socket_config section = {
     .channels = config, .channel_count = 1, .max_channels = 2, .ws_max_frame_bytes = 1000};
-static const plx_channels channels = {&section, entries};
+static const plx_channels channels = {.config = &section, .entries = entries};
 
 static void begin(void)
 {

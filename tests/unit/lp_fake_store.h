@@ -102,6 +102,7 @@ void __wrap_ev_timer_stop(struct ev_loop *l, ev_timer *w)
 enum call_kind {
     CALL_POLL,
     CALL_LOOK,
+    CALL_RECALL,
     CALL_POST,
     CALL_TAKE,
     CALL_COMMIT,
@@ -276,6 +277,19 @@ void __wrap_plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uin
     add_call(CALL_LOOK, sid, generation, (void (*)(void))cb, arg);
 }
 
+void __wrap_plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                               plx_recall_cb *cb, void *arg);
+void __wrap_plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                               plx_recall_cb *cb, void *arg)
+{
+    (void)s;
+    plx_buf_printf(&trace, "recall %.*s", SID(sid));
+    for (size_t i = 0; i < count; i++)
+        plx_buf_printf(&trace, " %u", slots[i]);
+    plx_buf_byte(&trace, '\n');
+    add_call(CALL_RECALL, sid, 0, (void (*)(void))cb, arg);
+}
+
 static char last_digest[80];
 
 void __wrap_plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind,
@@ -442,7 +456,10 @@ void __wrap_plx_session_create(plx_store *s, const plx_session_init *init,
                                void (*cb)(void *arg, int err), void *arg)
 {
     (void)s;
-    note("create %.*s", TEXT(init->mount));
+    plx_buf_printf(&trace, "create %.*s", TEXT(init->mount));
+    if (init->expires_in_ms > 0)
+        plx_buf_printf(&trace, " expires in %" PRIu64, init->expires_in_ms);
+    plx_buf_byte(&trace, '\n');
     add_call(CALL_CREATE, init->sid, 0, (void (*)(void))cb, arg);
 }
 

@@ -32,7 +32,7 @@ typedef struct view {
         char text[64];
     } q[1000];
     char old_worker[32];
-    uint64_t old_generation;
+    uint64_t old_generation, expires_in_ms;
 } view;
 
 static view v;
@@ -65,6 +65,7 @@ static UNUSED void on_view(void *arg, int err, const plx_session_view *x)
     }
     snprintf(out->old_worker, 32, "%.*s", (int)x->old_worker.len, x->old_worker.data);
     out->old_generation = x->old_generation;
+    out->expires_in_ms = x->expires_in_ms;
 }
 
 static UNUSED view *poll_of(plx_store *s, const char *sid, uint64_t cursor, uint64_t generation)
@@ -205,7 +206,8 @@ static UNUSED void on_plain(void *arg, int err)
     *out = (plain){true, err};
 }
 
-static UNUSED int create(plx_store *s, const char *sid, const char *id, uint64_t life_ms)
+static UNUSED int create_for(plx_store *s, const char *sid, const char *id, uint64_t life_ms,
+                             uint64_t expires_in_ms)
 {
     plain out = {0};
     plx_session_init init = {.sid = plx_slice_of(sid),
@@ -214,11 +216,17 @@ static UNUSED int create(plx_store *s, const char *sid, const char *id, uint64_t
                              .params = PLX_LIT("{\"p\":1}"),
                              .claims = PLX_LIT("{\"user_id\":7}"),
                              .id = plx_slice_of(id),
-                             .life_ms = life_ms};
+                             .life_ms = life_ms,
+                             .expires_in_ms = expires_in_ms};
     plx_session_create(s, &init, on_plain, &out);
     assert_false(out.called);
     WAIT(&r, out.called);
     return out.err;
+}
+
+static UNUSED int create(plx_store *s, const char *sid, const char *id, uint64_t life_ms)
+{
+    return create_for(s, sid, id, life_ms, 0);
 }
 
 static UNUSED int end(plx_store *s, const char *sid, const char *reason)

@@ -237,7 +237,7 @@ static plx_socket_config socket_config = {.path = (char *)"/socket",
                                           .ws_max_frame_bytes = 4000000,
                                           .channels = channel_configs,
                                           .channel_count = CHANNELS};
-static plx_channels channels = {&socket_config, channel_entries};
+static plx_channels channels = {.config = &socket_config, .entries = channel_entries};
 
 static const plx_backend *backend_named(const char *name)
 {

@@ -1,7 +1,10 @@
 /* Who may open a socket: every step's refusal, their order, and what the socket is given. */
+#include "tests/unit/fake_hook.h"
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/phoenix_token.h"
 #include "tests/unit/vectors.h"
 #include "transport/connect.h"
 
@@ -17,6 +20,7 @@ static struct {
     unsigned calls;
     int err;
     enum plx_vsn vsn;
+    uint64_t expires_ms;
     char params[4096], claims[1024], id[1100];
 } got;
 
@@ -29,6 +33,7 @@ static void on_connect(void *arg, int err, const plx_connected *c)
     if (!c)
         return;
     got.vsn = c->vsn;
+    got.expires_ms = c->expires_ms;
     snprintf(got.params, sizeof got.params, "%.*s", (int)c->params.len, c->params.data);
     snprintf(got.claims, sizeof got.claims, "%.*s", (int)c->claims.len, c->claims.data);
     snprintf(got.id, sizeof got.id, "%.*s", (int)c->id.len, c->id.data);
@@ -74,6 +79,9 @@ static bool skip_session_token(void *arg, size_t index, plx_slice name, plx_slic
     return arg && plx_slice_is(name, "token");
 }
 
+static plx_auth_hook *hook;
+static plx_connecting *connecting;
+
 static int connect_with(const char *query, const char *auth_token, const plx_pair *vars,
                         size_t var_count, bool skip)
 {
@@ -84,6 +92,8 @@ static int connect_with(const char *query, const char *auth_token, const plx_pai
                           .remote_ip = PLX_LIT("192.0.2.1")};
     const plx_connect c = {.config = &config,
                            .socket = &section,
+                           .hook = hook,
+                           .transport = "websocket",
                            .request = &r,
                            .path_vars = vars,
                            .path_var_count = var_count,
@@ -91,8 +101,8 @@ static int connect_with(const char *query, const char *auth_token, const plx_pai
                            .skip = skip_session_token,
                            .skip_arg = skip ? &got : NULL};
     got.calls = 0;
-    plx_connect_start(&c, on_connect, &got);
-    assert_int_equal(got.calls, 1);
+    connecting = plx_connect_start(&c, on_connect, &got);
+    assert_int_equal(got.calls, connecting ? 0 : 1);
     return got.err;
 }
 
@@ -264,6 +274,150 @@ static void test_auth(void **state)
     free(token);
 }
 
+/* When the socket is to be closed is told; what would be closed at once is refused. */
+static void test_expiry(void **state)
+{
+    (void)state;
+    const uint64_t signed_ms = 1700000000000;
+    plx_buf token;
+    section.auth = (plx_auth_config){.type = PLX_AUTH_PHOENIX_TOKEN,
+                                     .secret = "0123456789abcdef0123456789abcdef",
+                                     .salt = "salt",
+                                     .key_digest = "sha256",
+                                     .key_iterations = 1000,
+                                     .key_length = 32,
+                                     .param = "token",
+                                     .claim = "user_id"};
+    const plx_phoenix_key key = {plx_slice_of(section.auth.secret), PLX_LIT("salt"), PLX_SHA256,
+                                 1000, 32};
+    plx_buf_init(&token, 0);
+    assert_int_equal(
+        plx_phoenix_token_sign(&key, PLX_SHA256, plx_slice_of("7"), signed_ms, 60, &token), 0);
+    plx_clock_fake(1, signed_ms + 1000);
+    assert_int_equal(connect_with("", plx_buf_cstr(&token), NULL, 0, false), 0);
+    assert_true(got.expires_ms >= signed_ms + 60000 && got.expires_ms <= signed_ms + 60001);
+    uint64_t last_ms = got.expires_ms - 1;
+    plx_clock_fake(1, last_ms);
+    assert_int_equal(connect_with("", plx_buf_cstr(&token), NULL, 0, false), 0);
+    plx_clock_fake(1, last_ms + 1);
+    assert_int_equal(connect_with("", plx_buf_cstr(&token), NULL, 0, false), PLX_E_DENIED);
+    assert_int_equal(connect_query("x=1"), 0);
+    assert_int_equal(got.expires_ms, 0);
+    section.auth.max_age_s = 1;
+    plx_clock_fake(1, signed_ms + 999);
+    assert_int_equal(connect_with("", plx_buf_cstr(&token), NULL, 0, false), 0);
+    assert_true(got.expires_ms <= signed_ms + 1001);
+    plx_clock_real();
+    plx_buf_fini(&token);
+}
+
+/* ---- the hook ---- */
+
+static char *hook_headers[] = {"cookie", "x-phoenix-authtoken"};
+
+static int setup_hook(void **state)
+{
+    setup(state);
+    fake_hook_reset();
+    section.auth.type = PLX_AUTH_HOOK;
+    section.auth.url = "http://app.example/";
+    section.auth.secret = "the secret of the hook";
+    section.auth.headers = (plx_strings){hook_headers, 2};
+    section.id = "user:{claims.user_id}";
+    cookie_header = "sid=1";
+    hook = plx_auth_hook_open(NULL, &section);
+    return 0;
+}
+
+static int teardown_hook(void **state)
+{
+    (void)state;
+    plx_auth_hook_close(hook);
+    hook = NULL;
+    return 0;
+}
+
+static void test_hook_accepts(void **state)
+{
+    (void)state;
+    connect_with("vsn=2.0.0&token=t&x=1", "secret", NULL, 0, false);
+    assert_non_null(connecting);
+    assert_string_equal(first_asked()->body,
+                        "{\"hook\":\"connect\",\"socket\":{\"path\":\"/socket\",\"transport\":"
+                        "\"websocket\",\"params\":{\"vsn\":\"2.0.0\",\"token\":\"t\",\"x\":\"1\"},"
+                        "\"headers\":{\"cookie\":\"sid=1\",\"x-phoenix-authtoken\":\"secret\"},"
+                        "\"remote_ip\":\"192.0.2.1\"}}");
+    answer_asked(0, "{\"status\":\"ok\",\"claims\":{\"user_id\":42,\"exp\":1},\"cache_s\":60}");
+    assert_int_equal(got.calls, 1);
+    assert_int_equal(got.err, 0);
+    assert_int_equal(got.vsn, PLX_V2);
+    assert_string_equal(got.claims, "{\"user_id\":42,\"exp\":1}");
+    assert_string_equal(got.params, "{\"vsn\":\"2.0.0\",\"x\":\"1\"}");
+    assert_string_equal(got.id, "user:42");
+    assert_int_equal(got.expires_ms, 0); /* exp is a claim like any other */
+    /* Again: known at once. */
+    assert_int_equal(connect_with("vsn=2.0.0&token=t&x=1", "secret", NULL, 0, false), 0);
+    assert_null(connecting);
+    assert_string_equal(got.id, "user:42");
+    /* Without the token header it is another guest. */
+    connect_with("vsn=2.0.0&token=t&x=1", "", NULL, 0, false);
+    assert_non_null(connecting);
+    assert_null(strstr(first_asked()->body, "authtoken"));
+}
+
+static void test_hook_refuses(void **state)
+{
+    (void)state;
+    section.auth.required = false;
+    connect_query("x=1");
+    answer_asked(0, "{\"status\":\"error\",\"reason\":\"who\\nare you\"}");
+    assert_int_equal(got.err, PLX_E_DENIED);
+    connect_query("x=1");
+    answer_asked(PLX_E_TIMEOUT, "");
+    assert_int_equal(got.err, PLX_E_DOWN);
+    connect_query("x=1");
+    answer_asked(0, "{\"status\":\"ok\",\"claims\":[]}");
+    assert_int_equal(got.err, PLX_E_DOWN);
+    section.id = "{claims.long}";
+    char json[1200] = "{\"status\":\"ok\",\"claims\":{\"long\":\"";
+    memset(json + strlen(json), 'x', 1025);
+    strcat(json, "\"}}");
+    connect_query("x=1");
+    answer_asked(0, json);
+    assert_int_equal(got.err, PLX_E_DENIED);
+}
+
+/* The application is not troubled with what is refused anyway. */
+static void test_hook_is_asked_last(void **state)
+{
+    (void)state;
+    section.check_origin = (plx_strings){same, 1};
+    origin_header = "http://evil.example";
+    assert_int_equal(connect_query("vsn=2.0.0"), PLX_E_DENIED);
+    origin_header = NULL;
+    assert_int_equal(connect_query("vsn=9.9.9"), PLX_E_DENIED);
+    assert_int_equal(connect_query("vsn=%ff"), PLX_E_INVALID);
+    section.auth.csrf_param = "_csrf";
+    section.auth.csrf_cookie = "csrf";
+    assert_int_equal(connect_query("vsn=2.0.0&_csrf=1"), PLX_E_DENIED);
+    assert_int_equal(asked_count, 0);
+    cookie_header = "csrf=1";
+    connect_query("vsn=2.0.0&_csrf=1");
+    assert_non_null(connecting);
+    assert_null(strstr(first_asked()->body, "_csrf"));
+}
+
+static void test_hook_cancel(void **state)
+{
+    (void)state;
+    connect_query("x=1");
+    assert_non_null(connecting);
+    plx_connect_cancel(connecting);
+    assert_int_equal(cancelled_count, 1);
+    assert_true(plx_list_empty(&asked));
+    assert_int_equal(got.calls, 0);
+}
+
 static void test_too_much(void **state)
 {
     (void)state;
@@ -290,6 +444,11 @@ int main(void)
         cmocka_unit_test_setup(test_parameters, setup),
         cmocka_unit_test_setup(test_id, setup),
         cmocka_unit_test_setup(test_auth, setup),
+        cmocka_unit_test_setup(test_expiry, setup),
+        cmocka_unit_test_setup_teardown(test_hook_accepts, setup_hook, teardown_hook),
+        cmocka_unit_test_setup_teardown(test_hook_refuses, setup_hook, teardown_hook),
+        cmocka_unit_test_setup_teardown(test_hook_is_asked_last, setup_hook, teardown_hook),
+        cmocka_unit_test_setup_teardown(test_hook_cancel, setup_hook, teardown_hook),
         cmocka_unit_test_setup(test_too_much, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -310,6 +310,36 @@ static void test_end(void **state)
     assert_int_equal(redis_do(&r, "EXISTS plx:{s:end}:q plx:{s:end}:in"), 0);
 }
 
+/* A token's end is nothing that polls and POSTs could move. */
+static void test_expires(void **state)
+{
+    (void)state;
+    assert_int_equal(create_for(a, "exp", "", LIFE, 60000), 0);
+    view *first = poll_of(b, "exp", 0, 1);
+    assert_int_equal(first->err, 0);
+    assert_in_range(first->expires_in_ms, 50000, 60000);
+    post p = post_with(a, "exp", "", 200, "body");
+    assert_int_equal(p.result, PLX_POST_WORK);
+    assert_int_equal(look_of(b, "exp", 0, 1)->expires_in_ms, 0);
+    long long end_ms = redis_do(&r, "HGET plx:{s:exp} exp");
+    poll_of(b, "exp", 0, 2);
+    assert_int_equal(redis_do(&r, "HGET plx:{s:exp} exp"), end_ms);
+    redis_do(&r, "HSET plx:{s:exp} exp 1");
+    assert_int_equal(poll_of(b, "exp", 0, 3)->err, PLX_E_GONE);
+    assert_int_equal(look_of(b, "exp", 0, 2)->err, PLX_E_GONE);
+    assert_int_equal(post_with(a, "exp", "", 200, "x").err, PLX_E_GONE);
+    assert_int_equal(take_of(a, "exp", 1).err, PLX_E_GONE);
+    assert_int_equal(commit_messages(a, "exp", &p, 1, "x").err, PLX_E_GONE);
+    assert_int_equal(end(a, "exp", "disconnected"), PLX_E_GONE);
+    /* Never, and further away than a double of milliseconds is exact. */
+    create(a, "exp-never", "", LIFE);
+    assert_int_equal(poll_of(a, "exp-never", 0, 1)->expires_in_ms, 0);
+    create_for(a, "exp-far", "", LIFE, UINT64_MAX);
+    first = poll_of(a, "exp-far", 0, 1);
+    assert_int_equal(first->err, 0);
+    assert_true(first->expires_in_ms > UINT64_C(90000000000000));
+}
+
 static void test_queue_overflow(void **state)
 {
     (void)state;
@@ -478,6 +508,67 @@ static void test_garbage_in_keys(void **state)
     assert_int_equal(poll_of(a, "good", 0, 1)->err, 0);
 }
 
+typedef struct recalled {
+    bool called;
+    int err;
+    size_t count;
+    char params[32], claims[32], id[32], states[3][32];
+} recalled;
+
+static void on_recalled(void *arg, int err, const plx_session_recalled *x)
+{
+    recalled *out = arg;
+    out->called = true;
+    out->err = err;
+    if (err)
+        return;
+    copy(out->params, sizeof out->params, x->params);
+    copy(out->claims, sizeof out->claims, x->claims);
+    copy(out->id, sizeof out->id, x->id);
+    for (size_t i = 0; i < out->count; i++)
+        copy(out->states[i], sizeof out->states[i], x->states[i]);
+}
+
+static recalled recall(const char *sid, size_t count)
+{
+    static const uint32_t slots[] = {2, 9, 1};
+    recalled out = {.count = count};
+    plx_session_recall(b, plx_slice_of(sid), slots, count, on_recalled, &out);
+    assert_false(out.called);
+    WAIT(&r, out.called);
+    return out;
+}
+
+/* What another worker is told about slots while the lease is somebody else's. */
+static void test_recall(void **state)
+{
+    (void)state;
+    assert_int_equal(create(a, "memory", "id", LIFE), 0);
+    const post w = post_with(a, "memory", "", 200, "x");
+    const plx_slot set[] = {
+        {.number = 1, .topic = PLX_LIT("a"), .start = {"E", 1}, .state = PLX_LIT("one")},
+        {.number = 2, .topic = PLX_LIT("b"), .start = {"E", 1}, .state = PLX_LIT("two")}};
+    const plx_commit x = {.sid = PLX_LIT("memory"),
+                          .fence = w.fence,
+                          .entry = w.work_entry,
+                          .set = set,
+                          .set_count = 2};
+    assert_int_equal(commit(a, &x).err, 0);
+    assert_true(post_with(a, "memory", "", 200, "y").has_work); /* the lease is held */
+    recalled got = recall("memory", 3);
+    assert_int_equal(got.err, 0);
+    assert_string_equal(got.params, "{\"p\":1}");
+    assert_string_equal(got.claims, "{\"user_id\":7}");
+    assert_string_equal(got.id, "id");
+    assert_string_equal(got.states[0], "two");
+    assert_string_equal(got.states[1], "");
+    assert_string_equal(got.states[2], "one");
+    assert_int_equal(recall("memory", 0).err, 0);
+    assert_int_equal(end(a, "memory", "over"), 0);
+    assert_int_equal(recall("memory", 3).err, PLX_E_GONE);
+    assert_int_equal(recall("never was", 3).err, PLX_E_GONE);
+}
+
 /* Every prefix and every flipped byte of a packed entry is refused or read within its bounds. */
 static void test_packing(void **state)
 {
@@ -488,6 +579,7 @@ static void test_packing(void **state)
                               .topic = PLX_LIT("room:a"),
                               .start = {"Ep", 1000},
                               .diffs_after = 1 << 20,
+                              .state = PLX_LIT("state"),
                               .goes_back = true},
                      .end = UINT64_MAX,
                      .barriers = barriers,
@@ -502,6 +594,7 @@ static void test_packing(void **state)
     assert_true(back.barriers[1].slot == UINT32_MAX && back.barriers[1].offset == UINT64_MAX);
     assert_slice(back.slot.topic, "room:a");
     assert_slice(back.text, "text");
+    assert_slice(back.slot.state, "state");
     assert_string_equal(back.slot.start.epoch, "Ep");
     assert_true(back.slot.diffs_after == 1 << 20 && back.slot.goes_back);
     for (size_t len = 0; len < packed.len; len++) {
@@ -538,12 +631,14 @@ int main(void)
         cmocka_unit_test(test_lost_entry),
         cmocka_unit_test(test_superseded),
         cmocka_unit_test(test_end),
+        cmocka_unit_test(test_expires),
         cmocka_unit_test(test_queue_overflow),
         cmocka_unit_test(test_one_large_entry_does_not_overflow),
         cmocka_unit_test(test_inbox_bounds),
         cmocka_unit_test(test_sessions_of_an_id),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_garbage_in_keys),
+        cmocka_unit_test(test_recall),
         cmocka_unit_test(test_packing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -129,6 +129,34 @@ static void test_sweep_of_a_session_that_went_on(void **state)
     assert_int_equal(commit_messages(b, "sw-on", &p, 1, "x").err, PLX_E_GONE);
 }
 
+/* A token's end ends the session of a client that is there. */
+static void test_sweep_of_an_expired_token(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        sweeps[i].ended = 0;
+    create_for(a, "sw-token", "", LIFE, 300);
+    create_for(a, "sw-later", "", LIFE, 3600000);
+    assert_int_equal(poll_of(a, "sw-token", 0, 1)->err, 0);
+    redis_do(&r, "ZADD plx:sweep 1 sw-later");
+    WAIT(&r, swept() == 1);
+    for (size_t i = 0; i < 3; i++)
+        if (sweeps[i].ended > 0) {
+            assert_string_equal(sweeps[i].sids[0], "sw-token");
+            assert_string_equal(sweeps[i].reason, "token expired");
+            assert_int_equal(drop(a, "sw-token", sweeps[i].fences[0]), 0);
+        }
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(poll_of(a, "sw-later", 0, 1)->err, 0);
+    /* A client that was not heard of before its token ran out has just expired. */
+    create_for(a, "sw-both", "", 100, 200);
+    redis_do(&r, "HSET plx:{s:sw-both} until 1 exp 2");
+    WAIT(&r, swept() == 2);
+    for (size_t i = 0; i < 3; i++)
+        if (sweeps[i].ended > 0 && strcmp(sweeps[i].sids[sweeps[i].ended - 1], "sw-both") == 0)
+            assert_string_equal(sweeps[i].reason, "expired");
+}
+
 /* An overdue session that is heard of again before anybody swept it simply lives on. */
 static void test_late_but_not_swept(void **state)
 {
@@ -209,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sweep_by_exactly_one),
         cmocka_unit_test(test_sweep_of_a_session_that_went_on),
+        cmocka_unit_test(test_sweep_of_an_expired_token),
         cmocka_unit_test(test_late_but_not_swept),
         cmocka_unit_test(test_look_that_comes_late),
         cmocka_unit_test(test_outage_ends_nobody),

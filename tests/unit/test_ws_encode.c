@@ -179,8 +179,11 @@ static void test_impossible_binary(void **state)
 static void test_control(void **state)
 {
     (void)state;
-    plx_blob *b = plx_ws_encode_close(1012);
+    plx_blob *b = plx_ws_encode_close(1012, plx_slice_of(""));
     assert_frame(b, "\x88\x02\x03\xF4", 4);
+    plx_blob_unref(b);
+    b = plx_ws_encode_close(3000, plx_slice_of("late"));
+    assert_frame(b, "\x88\x06\x0B\xB8late", 8);
     plx_blob_unref(b);
     b = plx_ws_encode_control(PLX_WS_OP_PONG, plx_slice_of("hi"));
     assert_frame(b, "\x8A\x02hi", 4);
