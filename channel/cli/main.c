@@ -32,6 +32,7 @@ static const struct command commands[] = {
     {"disconnect", plx_cli_disconnect, "ID", "close every socket of an id", false},
     {"info", plx_cli_info, "", "print what runs, on all machines", false},
     {"unsubscribe", plx_cli_unsubscribe, "ID TOPIC", "close a topic's channel on them", false},
+    {"token", plx_cli_token, "sign|verify", "make and check tokens as sockets take them", true},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
