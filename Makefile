@@ -109,11 +109,11 @@ $(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socke
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
-            plx_session_sweep_start plx_session_poll plx_session_look plx_session_post \
+            plx_session_sweep_start plx_session_poll plx_session_look plx_session_recall plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
             plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
+$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
@@ -172,7 +172,7 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
-example: ## try an example in another language (NAME=php perl python; SERVER=nginx PORT=8000 to choose)
+example: ## try an example (NAME=php perl python game; SERVER=nginx PORT=8000 to choose)
 	@conf/install-deps.sh examples >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec conf/examples/run.sh "$(NAME)" $(if $(SERVER),--server $(SERVER)) $(if $(PORT),--port $(PORT))

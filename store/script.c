@@ -27,6 +27,7 @@ static struct {
     [PLX_SCRIPT_CREATE] = {{plx_lua_session, plx_lua_create}, ""},
     [PLX_SCRIPT_POLL] = {{plx_lua_session, plx_lua_poll}, ""},
     [PLX_SCRIPT_LOOK] = {{plx_lua_session, plx_lua_look}, ""},
+    [PLX_SCRIPT_RECALL] = {{plx_lua_session, plx_lua_recall}, ""},
     [PLX_SCRIPT_POST] = {{plx_lua_session, plx_lua_post}, ""},
     [PLX_SCRIPT_TAKE] = {{plx_lua_session, plx_lua_take}, ""},
     [PLX_SCRIPT_COMMIT] = {{plx_lua_session, plx_lua_commit}, ""},

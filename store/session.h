@@ -74,7 +74,8 @@ typedef struct plx_barrier {
 typedef struct plx_q_entry {
     uint64_t id; /* when writing: assigned by the script */
     enum plx_q_kind kind;
-    plx_slot slot; /* OPEN and END: number, topic, start (state unused) */
+    plx_slot slot; /* OPEN and END: number, topic, start; state only of an END whose last events
+                    * are still to be judged (empty: none is needed) */
     uint64_t end;  /* END */
     const plx_barrier *barriers;
     size_t barrier_count;
@@ -82,9 +83,10 @@ typedef struct plx_q_entry {
 } plx_q_entry;
 
 enum plx_entry_kind {
-    PLX_ENTRY_POST = 'p', /* a client's POST: lines */
-    PLX_ENTRY_LOST = 'l', /* body = slot number in decimal: its log has a gap */
-    PLX_ENTRY_CLOSE = 'c' /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
+    PLX_ENTRY_POST = 'p',  /* a client's POST: lines */
+    PLX_ENTRY_LOST = 'l',  /* body = slot number in decimal: its log has a gap */
+    PLX_ENTRY_CRASH = 'x', /* body = slot number in decimal: its handle_out crashed */
+    PLX_ENTRY_CLOSE = 'c'  /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
 };
 
 /* Outcomes of a PLX_ENTRY_CLOSE. */
@@ -121,6 +123,20 @@ void plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t g
  */
 void plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                       plx_view_cb *cb, void *arg);
+
+/* What a session's channels know, for whoever answers its poll: no lease is taken. states: of the
+ * slots that were asked about, in their order; empty: there is none such any more. */
+typedef struct plx_session_recalled {
+    plx_slice params, claims, id;
+    const plx_slice *states;
+} plx_session_recalled;
+typedef void plx_recall_cb(void *arg, int err, const plx_session_recalled *recalled);
+
+/* At most PLX_RECALL_MAX slots (more are not asked about: their states are empty). err: also
+ * PLX_E_GONE. */
+#define PLX_RECALL_MAX 1000
+void plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                        plx_recall_cb *cb, void *arg);
 
 /* The lease's holder's view. */
 typedef struct plx_work {

@@ -2,7 +2,7 @@
 #include "store/session_pack.h"
 #include "base/error.h"
 
-#define VERSION 2
+#define VERSION 3
 
 static void put_number(plx_buf *out, uint64_t n)
 {
@@ -122,8 +122,10 @@ void plx_q_pack(plx_buf *out, const plx_q_entry *q)
         put_reach(out, &q->slot);
         put_slice(out, q->slot.topic);
     }
-    if (q->kind == PLX_Q_END)
+    if (q->kind == PLX_Q_END) {
         put_number(out, q->end);
+        put_slice(out, q->slot.state);
+    }
     put_number(out, q->barrier_count);
     for (size_t i = 0; i < q->barrier_count; i++) {
         put_number(out, q->barriers[i].slot);
@@ -148,7 +150,7 @@ static bool take_slot(plx_slice *in, plx_q_entry *q)
         (!take_u32(in, &q->slot.number) || !take_position(in, &q->slot.start) ||
          !take_reach(in, &q->slot) || !take_slice(in, &q->slot.topic)))
         return false;
-    return q->kind != PLX_Q_END || take_number(in, &q->end);
+    return q->kind != PLX_Q_END || (take_number(in, &q->end) && take_slice(in, &q->slot.state));
 }
 
 static bool take_barriers(plx_slice *in, plx_q_entry *q, plx_barrier *barriers)

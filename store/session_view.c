@@ -117,7 +117,7 @@ static int read_entry(const redisReply *reply, plx_entry *out)
     plx_slice kind = plx_reply_slice(plx_reply_at(fields, 1));
     uint64_t status;
     if (!plx_stream_id_parse(plx_reply_slice(plx_reply_at(reply, 0)), &out->id) || kind.len != 1 ||
-        !memchr("plc", kind.data[0], 3) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
+        !memchr("plcx", kind.data[0], 4) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
         status > PLX_STATUS_MAX || !plx_reply_is(plx_reply_at(fields, 6), "b") ||
         !plx_reply_at(fields, 7))
         return PLX_E_STORE;

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "channel/intercept.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ void plx_lp_poll_release(lp_poll *p)
         plx_map_remove(p->lp->poll_by_key, plx_slice_of(p->key));
     plx_lp_poll_drop_topics(p);
     plx_lp_merge_fini(&p->merge);
+    plx_lp_judge_forget(p);
     if (p->calling || p->reports > 0)
         return;
     plx_lp_cursor_fini(&p->cursor);
@@ -99,10 +101,10 @@ static bool answer_if_any(lp_poll *p)
     return n > 0;
 }
 
-/* The end of a poll, whatever is there. */
+/* The end of a poll, whatever is there. What could not be judged stays for the next one. */
 static void answer_now(lp_poll *p)
 {
-    if (p->state != PARKED || !answer_if_any(p))
+    if (p->state != PARKED || !plx_lp_judge_ready(p) || !answer_if_any(p))
         answer(p, 204, plx_slice_make(NULL, 0));
 }
 
@@ -112,6 +114,8 @@ static void settle_up(lp_poll *p)
     if (p->http == NULL || p->state != PARKED)
         return;
     if (p->unsettled > 0 && !last && !p->full)
+        return;
+    if (!plx_lp_judge_ready(p))
         return;
     if (last)
         answer_now(p);
@@ -171,6 +175,7 @@ static void take_answer(lp_poll *p, int err, const plx_session_view *v)
         not_viewed(p);
         return;
     }
+    plx_lp_judge_forget(p); /* the channels may have changed what they know */
     plx_lp_poll_take_view(p, v);
     if (v->expires_in_ms > 0)
         end_early(p, v->expires_in_ms);
@@ -232,6 +237,24 @@ static void open_poll(lp_poll *p)
     plx_session_poll(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), p->cursor.q,
                      p->generation, p->socket->lp_window_ms, plx_lp_life_ms(p->socket), on_polled,
                      p);
+}
+
+void plx_lp_poll_look(lp_poll *p)
+{
+    if (p->state == PARKED)
+        look(p);
+}
+
+void plx_lp_poll_unread(lp_poll *p, int err)
+{
+    if (p->state != PARKED)
+        return;
+    if (err == PLX_E_GONE)
+        answer_body(p, 500);
+    else if (p->window_over && !p->calling)
+        answer(p, 204, plx_slice_make(NULL, 0));
+    else
+        start_settle(p, RETRY_MS);
 }
 
 /* ---- time, wakes, ends ---- */
@@ -341,8 +364,12 @@ void plx_lp_poll_up(plx_longpoll *lp)
 static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
     lp_poll *p = arg;
-    plx_blob *text = plx_encode_event_quoted(p->cursor.vsn, t->with_position, e);
-    if (text == NULL)
+    poll_topic *topic = PLX_CONTAINER(t, poll_topic, merge);
+    if (topic->judged && plx_intercepts(topic->judged, e))
+        e = plx_lp_judge_event(p, topic, e);
+    plx_blob *text =
+        e && !topic->crashed ? plx_encode_event_quoted(p->cursor.vsn, t->with_position, e) : NULL;
+    if (text == NULL && e && !topic->crashed)
         p->lp->skipped_binary++;
     return text;
 }
@@ -388,4 +415,15 @@ void plx_lp_polls_end(plx_longpoll *lp)
     plx_list *n;
     while ((n = lp->polls.next) != &lp->polls)
         answer_now(PLX_CONTAINER(n, lp_poll, node));
+}
+
+size_t plx_lp_polls_topics(const plx_longpoll *lp)
+{
+    size_t n = 0;
+    for (const plx_list *l = lp->polls.next; l != &lp->polls; l = l->next) {
+        const plx_list *topics = &PLX_CONTAINER(l, lp_poll, node)->merge.topics;
+        for (const plx_list *t = topics->next; t != topics; t = t->next)
+            n++;
+    }
+    return n;
 }

@@ -5,14 +5,16 @@
 
 #include "store/presence.h"
 #include "transport/lp_internal.h"
+#include "transport/lp_judge.h"
 #include "transport/lp_merge.h"
 
 enum poll_state { OPENING, PARKED, OUTDATED };
 
 typedef struct lp_poll lp_poll;
+typedef struct poll_topic poll_topic;
 
 /* A topic of a poll; watched, unless everything that it still owes was delivered. */
-typedef struct poll_topic {
+struct poll_topic {
     plx_lp_topic merge;
     plx_feed_watch watch;
     lp_poll *poll;
@@ -28,8 +30,14 @@ typedef struct poll_topic {
     uint64_t diffs_after;              /* presence diffs up to there are not for this socket */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
+    /* Events that the channel's backend intercepts; NULL: it intercepts none. */
+    const plx_channel_entry *judged;
+    bool missed;      /* its state was not in the record: the queue was looked at for its end */
+    bool crashed;     /* its handle_out: nothing of it any more */
+    char *last_state; /* owned: of a membership whose end waits in the queue */
+    size_t last_state_len;
     char name[];
-} poll_topic;
+};
 
 struct lp_poll {
     plx_list node;  /* in lp->polls */
@@ -54,6 +62,7 @@ struct lp_poll {
     size_t held;       /* events that the topics hold for the answer */
     size_t held_bytes; /* of their payloads */
     plx_lp_merge merge;
+    plx_lp_judge judge;
     ev_timer window, settle, patience;
 };
 
@@ -63,6 +72,11 @@ struct lp_poll {
 void plx_lp_poll_release(lp_poll *p);
 /* Something may be deliverable: looked at once at the end of the loop turn. */
 void plx_lp_poll_dirty(lp_poll *p);
+
+/* The session's record could not be read (err): answers 500 when it is gone, else tries again. */
+void plx_lp_poll_unread(lp_poll *p, int err);
+/* Looks at the queue once more. */
+void plx_lp_poll_look(lp_poll *p);
 
 /* lp_poll_presence.c */
 
@@ -81,6 +95,9 @@ void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v);
 void plx_lp_poll_drop_topics(lp_poll *p);
 /* Whoever waits for the diff with its own entry is given a state without. */
 void plx_lp_poll_impatient(lp_poll *p);
+/* Tells the inbox that a slot is to be ended: only the lease's holder may do it. Once, however many
+ * polls find it. */
+void plx_lp_poll_report(poll_topic *t, enum plx_entry_kind why);
 /* A barrier waits for an event that surely exists: makes the feed fetch it. */
 void plx_lp_poll_chase(lp_poll *p);
 

@@ -7,6 +7,7 @@
 #include "transport/lp_poll.h"
 
 #include "base/alloc.h"
+#include "channel/intercept.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ static void topic_free(poll_topic *t)
     plx_feed_watch_stop(&t->watch);
     plx_lp_presence_fini(t);
     plx_lp_topic_fini(&t->merge);
+    free(t->last_state);
     free(t);
 }
 
@@ -96,7 +98,7 @@ static void hold(poll_topic *t, plx_event *e)
         (e->kind == PLX_KIND_PRESENCE &&
          (!plx_lp_presence_take(t, e) || e->position.offset <= t->diffs_after)))
         return;
-    if (e->kind == PLX_KIND_BINARY) {
+    if (e->kind == PLX_KIND_BINARY && !(t->judged && plx_intercepts(t->judged, e))) {
         p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
         return;
     }
@@ -142,17 +144,15 @@ static void reported(void *arg, int err, enum plx_post_result result, uint64_t e
         plx_lp_poll_release(p);
 }
 
-/* The log of a joined topic has a gap. Only the lease's holder may end the slot, so it is told
- * through the inbox (once, however many polls find it: the slot is the entry's digest); its
- * phx_error then comes through the queue. */
-static void report(poll_topic *t)
+/* The slot is the entry's digest: it is ended once. Its phx_error then comes through the queue. */
+void plx_lp_poll_report(poll_topic *t, enum plx_entry_kind why)
 {
     lp_poll *p = t->poll;
     char slot[16];
     int n = snprintf(slot, sizeof slot, "%" PRIu32, t->merge.slot);
     t->reporting = true;
     p->reports++;
-    plx_session_post(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), PLX_ENTRY_LOST,
+    plx_session_post(p->lp->store, plx_slice_make(p->cursor.sid, PLX_SID_LEN), why,
                      plx_slice_make(slot, (size_t)n), 200, plx_slice_make(slot, (size_t)n),
                      plx_lp_life_ms(p->socket), reported, p);
 }
@@ -164,7 +164,7 @@ static void feed_lost(plx_feed_watch *w)
     settled(t);
     /* One that is not open yet is told by the poll after the one that delivers its opening. */
     if (t->merge.open && t->merge.last == UINT64_MAX && !t->reporting)
-        report(t);
+        plx_lp_poll_report(t, PLX_ENTRY_LOST);
 }
 
 static const plx_feed_ops feed_ops = {
@@ -193,6 +193,14 @@ static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
     return best;
 }
 
+/* The channel of a topic, when its backend intercepts events. */
+static const plx_channel_entry *judging(const lp_poll *p, plx_slice topic)
+{
+    size_t index = (size_t)(p->socket - p->lp->config->sockets);
+    const plx_channel_entry *e = plx_channels_route(&p->lp->channels[index], topic);
+    return e && e->backend->intercept ? e : NULL;
+}
+
 static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
 {
     poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
@@ -210,6 +218,7 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     t->merge.follows = before ? before->merge.slot : 0;
     t->merge.with_position = channel && channel->has_history;
     t->diffs_after = slot->diffs_after;
+    t->judged = judging(p, slot->topic);
     t->poll = p;
     t->watch.ops = &feed_ops;
     memcpy(t->epoch, slot->start.epoch, sizeof t->epoch);
@@ -248,6 +257,10 @@ static void take_end(lp_poll *p, const plx_session_view *v, const plx_q_entry *e
     poll_topic *t = known ? PLX_CONTAINER(known, poll_topic, merge)
                           : topic_new(p, &e->slot, !opens_later(v, e->slot.number));
     p->ending += t->merge.last == UINT64_MAX;
+    if (t->judged && !t->last_state && e->slot.state.len > 0) {
+        t->last_state = plx_slice_dup(e->slot.state);
+        t->last_state_len = e->slot.state.len;
+    }
     t->merge.last = e->end;
     t->deaf = !known && t->merge.diffs.mode != PLX_DIFFS_HAS;
     if (known && t->merge.seen >= e->end) {

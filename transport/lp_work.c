@@ -34,6 +34,7 @@ static void clear_outs(plx_lp_work *w)
     for (size_t i = 0; i < w->out_count; i++) {
         free_slice(&w->outs[i].q.text);
         free_slice(&w->outs[i].q.slot.topic);
+        free_slice(&w->outs[i].q.slot.state);
         free((void *)(uintptr_t)w->outs[i].q.barriers);
         plx_lp_opening_free(w->outs[i].opening);
     }
@@ -110,6 +111,16 @@ static void name_slot(plx_q_entry *q, const plx_membership *m)
     q->slot.goes_back = m->goes_back;
 }
 
+/* What a poll needs to judge the last events for this membership. */
+static void keep_state(plx_q_entry *q, const plx_membership *m)
+{
+    plx_buf state;
+    plx_buf_init(&state, 0);
+    plx_membership_pack(m, &state);
+    q->slot.state = copy_slice(plx_buf_slice(&state));
+    plx_buf_fini(&state);
+}
+
 /* The end of a membership: where its topic stands at the commit, unless a rejoin began at a known
  * place, or its log is lost. */
 static void set_end(plx_lp_out *o, const plx_out *out)
@@ -118,6 +129,8 @@ static void set_end(plx_lp_out *o, const plx_out *out)
     name_slot(&o->q, m);
     o->q.kind = PLX_Q_END;
     o->q.end = 0;
+    if (m->entry->backend->intercept)
+        keep_state(&o->q, m);
     for (plx_list *n = m->socket->memberships.next; n != &m->socket->memberships; n = n->next) {
         const plx_membership *other = PLX_CONTAINER(n, plx_membership, node);
         if (other != m && other->slot > m->slot && plx_slice_eq(other->topic, m->topic)) {
@@ -284,44 +297,6 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
     return s;
 }
 
-static void feed_post(plx_lp_work *w, plx_slice body)
-{
-    if (body.len == 0)
-        return;
-    plx_lp_body walk;
-    plx_message m;
-    plx_lp_body_init(&walk, w->vsn, body.data[0] == 'n',
-                     plx_slice_make(body.data + 1, body.len - 1));
-    while (plx_lp_body_next(&walk, &m) > 0)
-        plx_socket_handle(w->socket, &m);
-    plx_lp_body_fini(&walk);
-}
-
-/* A poll found a gap in the log of this slot. */
-static void feed_lost(plx_lp_work *w, plx_slice body)
-{
-    char digits[16] = "";
-    memcpy(digits, body.data, body.len < sizeof digits - 1 ? body.len : sizeof digits - 1);
-    unsigned long slot = strtoul(digits, NULL, 10);
-    for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
-        plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
-        if (m->slot == slot) {
-            m->transport = w; /* marks that its end needs no offset */
-            plx_membership_lost(m);
-            return;
-        }
-    }
-}
-
-/* The server closes the channel of this topic. */
-static void feed_close(plx_lp_work *w, plx_slice topic)
-{
-    plx_membership *m = plx_socket_find(w->socket, topic);
-    w->outcome = m ? PLX_CLOSED_ONE : PLX_CLOSED_NONE;
-    if (m)
-        plx_membership_close(m, NULL);
-}
-
 void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
 {
     w->entry = work->entry.id;
@@ -337,12 +312,7 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
         return;
     }
     w->feeding = true;
-    if (work->entry.kind == PLX_ENTRY_LOST)
-        feed_lost(w, work->entry.body);
-    else if (work->entry.kind == PLX_ENTRY_CLOSE)
-        feed_close(w, work->entry.body);
-    else
-        feed_post(w, work->entry.body);
+    plx_lp_work_feed(w, &work->entry);
     w->feeding = false;
     plx_lp_work_settle(w);
 }

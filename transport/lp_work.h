@@ -52,6 +52,11 @@ void plx_lp_work_release(plx_lp_work *w);
 /* The session is gone: what its memberships track goes too. */
 void plx_lp_work_untrack(plx_lp_work *w);
 
+/* lp_feed.c */
+
+/* Hands an entry to the session's socket. */
+void plx_lp_work_feed(plx_lp_work *w, const plx_entry *entry);
+
 /* lp_commit.c */
 
 /* Called whenever something was answered: commits when nothing is pending any more. */

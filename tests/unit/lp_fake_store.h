@@ -102,6 +102,7 @@ void __wrap_ev_timer_stop(struct ev_loop *l, ev_timer *w)
 enum call_kind {
     CALL_POLL,
     CALL_LOOK,
+    CALL_RECALL,
     CALL_POST,
     CALL_TAKE,
     CALL_COMMIT,
@@ -274,6 +275,19 @@ void __wrap_plx_session_look(plx_store *s, plx_slice sid, uint64_t q_cursor, uin
     (void)s;
     note("look %.*s q%" PRIu64 " #%" PRIu64, SID(sid), q_cursor, generation);
     add_call(CALL_LOOK, sid, generation, (void (*)(void))cb, arg);
+}
+
+void __wrap_plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                               plx_recall_cb *cb, void *arg);
+void __wrap_plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
+                               plx_recall_cb *cb, void *arg)
+{
+    (void)s;
+    plx_buf_printf(&trace, "recall %.*s", SID(sid));
+    for (size_t i = 0; i < count; i++)
+        plx_buf_printf(&trace, " %u", slots[i]);
+    plx_buf_byte(&trace, '\n');
+    add_call(CALL_RECALL, sid, 0, (void (*)(void))cb, arg);
 }
 
 static char last_digest[80];

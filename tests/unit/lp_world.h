@@ -4,6 +4,7 @@
  * Whatever the transport does is written down, one line each:
  *
  *     poll SID qCURSOR #GENERATION        look SID qCURSOR #GENERATION
+ *     recall SID SLOT...
  *     post SID KIND STATUS BODY           take SID ENTRY           create MOUNT [expires in MS]
  *     commit SID fF eE [ENTRY]... set SLOT... drop SLOT...         renew SID fF
  *         ENTRY: open SLOT TOPIC@START, or end SLOT TOPIC <=OFFSET, or nothing; then
@@ -135,6 +136,16 @@ static UNUSED void viewed(int err)
     v.q = view_q;
     view = (plx_session_view){.slot_count = 0};
     ((plx_view_cb *)c.cb)(c.arg, err, err ? NULL : &v);
+}
+
+/* Answers the oldest question about slots with the states of two of them; NULL: there is none. */
+static UNUSED void recalled(int err, const char *first, const char *second)
+{
+    store_call c = take_call(CALL_RECALL);
+    const plx_slice states[] = {plx_slice_of(first), plx_slice_of(second)};
+    const plx_session_recalled r = {plx_slice_of("{}"), plx_slice_of("{\"claim\":1}"),
+                                    plx_slice_of("id"), states};
+    ((plx_recall_cb *)c.cb)(c.arg, err, err ? NULL : &r);
 }
 
 /* Answers the oldest POST or take. */
@@ -270,6 +281,9 @@ static void fail_calls(int err)
         case CALL_POLL:
         case CALL_LOOK:
             ((plx_view_cb *)c.cb)(c.arg, err, NULL);
+            break;
+        case CALL_RECALL:
+            ((plx_recall_cb *)c.cb)(c.arg, err, NULL);
             break;
         case CALL_POST:
         case CALL_TAKE:

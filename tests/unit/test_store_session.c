@@ -508,6 +508,67 @@ static void test_garbage_in_keys(void **state)
     assert_int_equal(poll_of(a, "good", 0, 1)->err, 0);
 }
 
+typedef struct recalled {
+    bool called;
+    int err;
+    size_t count;
+    char params[32], claims[32], id[32], states[3][32];
+} recalled;
+
+static void on_recalled(void *arg, int err, const plx_session_recalled *x)
+{
+    recalled *out = arg;
+    out->called = true;
+    out->err = err;
+    if (err)
+        return;
+    copy(out->params, sizeof out->params, x->params);
+    copy(out->claims, sizeof out->claims, x->claims);
+    copy(out->id, sizeof out->id, x->id);
+    for (size_t i = 0; i < out->count; i++)
+        copy(out->states[i], sizeof out->states[i], x->states[i]);
+}
+
+static recalled recall(const char *sid, size_t count)
+{
+    static const uint32_t slots[] = {2, 9, 1};
+    recalled out = {.count = count};
+    plx_session_recall(b, plx_slice_of(sid), slots, count, on_recalled, &out);
+    assert_false(out.called);
+    WAIT(&r, out.called);
+    return out;
+}
+
+/* What another worker is told about slots while the lease is somebody else's. */
+static void test_recall(void **state)
+{
+    (void)state;
+    assert_int_equal(create(a, "memory", "id", LIFE), 0);
+    const post w = post_with(a, "memory", "", 200, "x");
+    const plx_slot set[] = {
+        {.number = 1, .topic = PLX_LIT("a"), .start = {"E", 1}, .state = PLX_LIT("one")},
+        {.number = 2, .topic = PLX_LIT("b"), .start = {"E", 1}, .state = PLX_LIT("two")}};
+    const plx_commit x = {.sid = PLX_LIT("memory"),
+                          .fence = w.fence,
+                          .entry = w.work_entry,
+                          .set = set,
+                          .set_count = 2};
+    assert_int_equal(commit(a, &x).err, 0);
+    assert_true(post_with(a, "memory", "", 200, "y").has_work); /* the lease is held */
+    recalled got = recall("memory", 3);
+    assert_int_equal(got.err, 0);
+    assert_string_equal(got.params, "{\"p\":1}");
+    assert_string_equal(got.claims, "{\"user_id\":7}");
+    assert_string_equal(got.id, "id");
+    assert_string_equal(got.states[0], "two");
+    assert_string_equal(got.states[1], "");
+    assert_string_equal(got.states[2], "one");
+    assert_int_equal(recall("memory", 0).err, 0);
+    assert_int_equal(end(a, "memory", "over"), 0);
+    assert_int_equal(recall("memory", 3).err, PLX_E_GONE);
+    assert_int_equal(recall("never was", 3).err, PLX_E_GONE);
+}
+
 /* Every prefix and every flipped byte of a packed entry is refused or read within its bounds. */
 static void test_packing(void **state)
 {
@@ -518,6 +579,7 @@ static void test_packing(void **state)
                               .topic = PLX_LIT("room:a"),
                               .start = {"Ep", 1000},
                               .diffs_after = 1 << 20,
+                              .state = PLX_LIT("state"),
                               .goes_back = true},
                      .end = UINT64_MAX,
                      .barriers = barriers,
@@ -532,6 +594,7 @@ static void test_packing(void **state)
     assert_true(back.barriers[1].slot == UINT32_MAX && back.barriers[1].offset == UINT64_MAX);
     assert_slice(back.slot.topic, "room:a");
     assert_slice(back.text, "text");
+    assert_slice(back.slot.state, "state");
     assert_string_equal(back.slot.start.epoch, "Ep");
     assert_true(back.slot.diffs_after == 1 << 20 && back.slot.goes_back);
     for (size_t len = 0; len < packed.len; len++) {
@@ -575,6 +638,7 @@ int main(void)
         cmocka_unit_test(test_sessions_of_an_id),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_garbage_in_keys),
+        cmocka_unit_test(test_recall),
         cmocka_unit_test(test_packing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
