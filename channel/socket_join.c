@@ -11,6 +11,7 @@
  */
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/intercept.h"
 #include "channel/rules.h"
 #include "channel/socket_core.h"
@@ -75,6 +76,7 @@ void plx_join_refuse(plx_call *call, plx_payload response)
     plx_membership *m = call->m;
     plx_note reply = {.kind = PLX_OUT_REPLY, .failed = true, .payload = response};
 
+    plx_counted.joins_refused++;
     plx_membership_end(m, PLX_END_CRASHED);
     if (!call->lane)
         return;
@@ -227,6 +229,7 @@ void plx_membership_ready(plx_membership *m)
     plx_socket_enter(s);
     call = m->core->open;
     m->state = PLX_JOINED;
+    plx_counted.joins++;
     if (m->replaces) {
         m->caused = m->replaces->caused;
         m->replaces->replaced = true;
@@ -260,6 +263,7 @@ void plx_socket_push(plx_membership *m, const plx_message *message, uint32_t num
         plx_call_new(m, PLX_CALL_PUSH, plx_membership_join_ref(m), message->ref, number);
     const plx_slice *event = message->event.kind == PLX_TERM_STRING ? &message->event.text : NULL;
 
+    plx_counted.pushes++;
     plx_call_ask(call, event, message->payload);
 }
 
@@ -346,6 +350,7 @@ void plx_membership_close(plx_membership *m, const plx_position *after)
 {
     plx_socket *s = m->socket;
 
+    plx_counted.closed += m->state != PLX_ENDED;
     plx_socket_enter(s);
     if (m->state == PLX_JOINED)
         close_joined(m, after);
