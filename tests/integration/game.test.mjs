@@ -134,6 +134,19 @@ describe('played', () => {
     assert.ok(bob.ticks.length <= 3 + took / 90, `${bob.ticks.length} ticks for 200 moves in ${took} ms`);
   }));
 
+  test('who is near hears it, on either transport', TIMEOUT, () => play(async (ann, bob) => {
+    await push(bob, 'say', { text: 'näher "geht" es nicht' });
+    await until('ann to hear it', () => ann.heard.length === 1, LIMIT);
+    assert.deepEqual(ann.heard, [{ name: 'bob', x: 200, y: 200, text: 'näher "geht" es nicht' }]);
+    await push(ann, 'move', { x: 790, y: 490 });
+    await push(ann, 'say', { text: 'too far' });
+    await push(ann, 'move', { x: 210, y: 190 });
+    await push(ann, 'say', { text: 'near again' });
+    await until('bob to hear that', () => bob.heard.some(({ text }) => text === 'near again'), LIMIT);
+    assert.deepEqual(bob.heard.map(({ text }) => text), ['näher "geht" es nicht', 'near again']);
+    assert.deepEqual(ann.heard.map(({ text }) => text), ['näher "geht" es nicht', 'too far', 'near again']);
+  }));
+
   test('what makes no sense is refused and harms nobody', TIMEOUT, () => play(async (ann, bob, open) => {
     await assert.rejects(push(ann, 'move', { x: 'left' }), /x and y must be numbers/);
     await assert.rejects(push(bob, 'say', { text: 'x'.repeat(201) }), /a text of 1 to 200 bytes/);

@@ -90,15 +90,16 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(canvas).getPropertyValue(name);
 const hue = (who) => [...who].reduce((sum, c) => (sum * 33 + c.codePointAt(0)) % 360, 7);
 
-function bubble(g, { x, y, text }) {
-  const width = g.measureText(text).width + 16;
+function bubble(g, { x, y, text }, unit) {
+  const width = g.measureText(text).width + 16 * unit;
   const left = Math.max(4, Math.min(room.width - width - 4, x - width / 2));
+  const top = Math.max(4, y - 16 - 30 * unit);
   g.fillStyle = colour("--ink");
   g.beginPath();
-  g.roundRect(left, y - 48, width, 24, 8);
+  g.roundRect(left, top, width, 24 * unit, 8 * unit);
   g.fill();
   g.fillStyle = colour("--room");
-  g.fillText(text, left + width / 2, y - 31);
+  g.fillText(text, left + width / 2, top + 17 * unit);
 }
 
 function draw(now) {
@@ -107,7 +108,8 @@ function draw(now) {
   canvas.width = Math.round(room.width * scale);
   canvas.height = Math.round(room.height * scale);
   g.scale(scale, scale);
-  g.font = "13px system-ui, sans-serif";
+  const unit = Math.max(1, room.width / canvas.clientWidth); // words are to be read on a phone, too
+  g.font = `${13 * unit}px system-ui, sans-serif`;
   g.textAlign = "center";
   g.fillStyle = colour("--grid");
   for (let x = 25; x < room.width; x += 25) for (let y = 25; y < room.height; y += 25) g.fillRect(x, y, 1.5, 1.5);
@@ -128,8 +130,8 @@ function draw(now) {
     g.arc(dot.x, dot.y, 12, 0, 7);
     g.fill();
     g.fillStyle = colour("--soft");
-    g.fillText(who, dot.x, dot.y + 28);
-    if (dot.until > now) bubble(g, dot);
+    g.fillText(who, dot.x, dot.y + 14 + 14 * unit);
+    if (dot.until > now) bubble(g, dot, unit);
   }
   requestAnimationFrame(draw);
 }
