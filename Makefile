@@ -172,7 +172,7 @@ run: ## try it: installs what it lacks, builds, serves a chat room (PORT=4000 to
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec $(B)/bin/pollux dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
-example: ## try an example in another language (NAME=php perl python; SERVER=nginx PORT=8000 to choose)
+example: ## try an example (NAME=php perl python game; SERVER=nginx PORT=8000 to choose)
 	@conf/install-deps.sh examples >&2
 	@$(MAKE) --no-print-directory $(PARALLEL) all deps-demo >&2
 	@exec conf/examples/run.sh "$(NAME)" $(if $(SERVER),--server $(SERVER)) $(if $(PORT),--port $(PORT))

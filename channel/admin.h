@@ -41,6 +41,15 @@ void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *
  * that id. 404 unknown_topic, 422, 503 as above. */
 void plx_admin_unsubscribe(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
+/* What runs, as JSON: {"version","redis":{...},"sockets":{"websocket","longpoll"},"channels":{...},
+ * "polls_waiting","workers":[{...}],"workers_silent","config":{...}}; 503 when Redis is away. query
+ * is not looked at. */
+void plx_admin_info(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
+
+/* The same as metrics (channel/metrics.h), open: in OpenMetrics. Always 200: without Redis it is
+ * this worker's alone, and pollux_redis_up is 0. */
+void plx_admin_metrics(plx_store *s, bool open, plx_admin_cb *cb, void *arg);
+
 /* {"status":"ok","redis":"up","worker":...} 200, or 503 with what is wrong: proves a round trip of
  * a message through Redis pub/sub back to this worker, not only a PING. */
 void plx_admin_health(plx_store *s, plx_admin_cb *cb, void *arg);

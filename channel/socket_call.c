@@ -1,6 +1,7 @@
 /* Calls: one message that a backend answers, and what it says to the client on the way. */
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/rules.h"
 #include "channel/socket_core.h"
 #include <stdlib.h>
@@ -307,6 +308,7 @@ static void crash(plx_call *call, const char *why)
 {
     plx_membership *m = call->m;
 
+    plx_counted.crashes++;
     plx_log_limited(PLX_WARNING, "channel \"%.*s\" crashed: %s", (int)m->topic.len, m->topic.data,
                     why);
     if (call->kind == PLX_CALL_JOIN) {

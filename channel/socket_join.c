@@ -11,6 +11,7 @@
  */
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/intercept.h"
 #include "channel/rules.h"
 #include "channel/socket_core.h"
@@ -33,9 +34,9 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
     plx_lane_take_over(m);
     if (old) {
         m->replaces = old;
-        m->bucket = old->bucket;
         plx_membership_end(old, PLX_END_LEFT);
     }
+    m->bucket = plx_spent_take(&s->spent, m->topic);
     call = plx_call_new(m, PLX_CALL_JOIN, message->join_ref, message->ref, number);
     call->since = plx_recovery_read(message->payload);
     plx_call_ask(call, NULL, message->payload);
@@ -75,6 +76,7 @@ void plx_join_refuse(plx_call *call, plx_payload response)
     plx_membership *m = call->m;
     plx_note reply = {.kind = PLX_OUT_REPLY, .failed = true, .payload = response};
 
+    plx_counted.joins_refused++;
     plx_membership_end(m, PLX_END_CRASHED);
     if (!call->lane)
         return;
@@ -227,6 +229,7 @@ void plx_membership_ready(plx_membership *m)
     plx_socket_enter(s);
     call = m->core->open;
     m->state = PLX_JOINED;
+    plx_counted.joins++;
     if (m->replaces) {
         m->caused = m->replaces->caused;
         m->replaces->replaced = true;
@@ -260,6 +263,7 @@ void plx_socket_push(plx_membership *m, const plx_message *message, uint32_t num
         plx_call_new(m, PLX_CALL_PUSH, plx_membership_join_ref(m), message->ref, number);
     const plx_slice *event = message->event.kind == PLX_TERM_STRING ? &message->event.text : NULL;
 
+    plx_counted.pushes++;
     plx_call_ask(call, event, message->payload);
 }
 
@@ -346,6 +350,7 @@ void plx_membership_close(plx_membership *m, const plx_position *after)
 {
     plx_socket *s = m->socket;
 
+    plx_counted.closed += m->state != PLX_ENDED;
     plx_socket_enter(s);
     if (m->state == PLX_JOINED)
         close_joined(m, after);

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/route.h"
 #include "channel/socket_core.h"
 #include "store/topic.h"
@@ -260,6 +261,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
     b = plx_broadcast_new(call, BROADCAST_COST + topic.len + event.len + payload.bytes.len);
     if (!to_others && !s->closing && (b->target = watcher(call, topic)))
         b->target->refs++;
+    plx_counted.broadcasts++;
     plx_topic_publish(s->store, &p, published, b);
     return 0;
 }

@@ -3,8 +3,12 @@
 #include "base/alloc.h"
 #include "channel/admin.h"
 #include "channel/admin_error.h"
+#include "channel/counters.h"
+#include "channel/metrics.h"
 #include "transport/query.h"
 #include <stdlib.h>
+
+#define JSON_TYPE "application/json"
 
 #define BAD_QUERY                                                                                  \
     "{\"error\":{\"code\":\"invalid_query\",\"message\":\"the query is too long or not UTF-8\","   \
@@ -19,6 +23,7 @@ struct plx_api {
 typedef struct exchange {
     plx_http_request *request; /* NULL: the client went away */
     bool head;                 /* nothing but the head of the answer is wanted */
+    const char *content_type;  /* of an answer 200 */
 } exchange;
 
 static void publish(plx_api *api, plx_http_request *r, exchange *x);
@@ -27,6 +32,8 @@ static void unsubscribe(plx_api *api, plx_http_request *r, exchange *x);
 static void presence(plx_api *api, plx_http_request *r, exchange *x);
 static void history(plx_api *api, plx_http_request *r, exchange *x);
 static void health(plx_api *api, plx_http_request *r, exchange *x);
+static void info(plx_api *api, plx_http_request *r, exchange *x);
+static void metrics(plx_api *api, plx_http_request *r, exchange *x);
 
 #define POST_ALLOWED "allow: POST, OPTIONS\r\n"
 #define GET_ALLOWED  "allow: GET, HEAD, OPTIONS\r\n"
@@ -41,14 +48,16 @@ static const struct route {
     {"/presence", "GET", GET_ALLOWED, presence},
     {"/history", "GET", GET_ALLOWED, history},
     {"/health", "GET", GET_ALLOWED, health},
+    {"/info", "GET", GET_ALLOWED, info},
+    {"/metrics", "GET", GET_ALLOWED, metrics},
 };
 
 #define ROUTES (sizeof routes / sizeof *routes)
 
-static void respond(plx_http_request *r, unsigned status, const char *headers, plx_slice json)
+static void respond(plx_http_request *r, unsigned status, const char *headers, const char *type,
+                    plx_slice body)
 {
-    plx_http_response response = {
-        .status = status, .content_type = "application/json", .body = json};
+    plx_http_response response = {.status = status, .content_type = type, .body = body};
     plx_buf all;
 
     plx_buf_init(&all, 0);
@@ -63,8 +72,10 @@ static void answered(void *arg, unsigned status, plx_slice json)
 {
     exchange *x = arg;
 
+    plx_counted.api_errors += status >= 400;
     if (x->request)
         respond(x->request, status, status == 503 ? "retry-after: 1\r\n" : "",
+                status == 200 ? x->content_type : JSON_TYPE,
                 x->head ? plx_slice_make(NULL, 0) : json);
     free(x);
 }
@@ -124,6 +135,30 @@ static void health(plx_api *api, plx_http_request *r, exchange *x)
     plx_admin_health(api->store, answered, x);
 }
 
+static void info(plx_api *api, plx_http_request *r, exchange *x)
+{
+    (void)r;
+    plx_admin_info(api->store, plx_slice_make(NULL, 0), answered, x);
+}
+
+/* Prometheus names OpenMetrics in Accept when it reads that. */
+static bool wants_open(const plx_http_request *r)
+{
+    static const plx_slice name = PLX_LIT("application/openmetrics-text");
+    plx_slice accept;
+
+    return r->header(r, "accept", &accept) && accept.len >= name.len &&
+           memmem(accept.data, accept.len, name.data, name.len) != NULL;
+}
+
+static void metrics(plx_api *api, plx_http_request *r, exchange *x)
+{
+    bool open = wants_open(r);
+
+    x->content_type = open ? PLX_METRICS_OPEN : PLX_METRICS_TEXT;
+    plx_admin_metrics(api->store, open, answered, x);
+}
+
 /* The key in "Bearer KEY" (RFC 6750 2.1; the scheme in any case, RFC 9110 11.1). */
 static bool bearer(plx_slice value, plx_slice *key)
 {
@@ -153,10 +188,16 @@ static void refuse(plx_http_request *r, unsigned status, const char *headers, co
     json_object *document = plx_json_new_object();
     plx_buf json;
 
+    if (status == 401) {
+        plx_counted.api_refused++;
+    } else {
+        plx_counted.api_requests++;
+        plx_counted.api_errors++;
+    }
     plx_buf_init(&json, 0);
     plx_admin_error(document, code, hint, "%s", message);
     plx_json_write(&json, document);
-    respond(r, status, headers, plx_buf_slice(&json));
+    respond(r, status, headers, JSON_TYPE, plx_buf_slice(&json));
     plx_buf_fini(&json);
     json_object_put(document);
 }
@@ -188,6 +229,8 @@ static void run(plx_api *api, plx_http_request *r, const struct route *route)
 
     x->request = r;
     x->head = plx_slice_is(r->method, "HEAD");
+    x->content_type = JSON_TYPE;
+    plx_counted.api_requests++;
     r->handler = x;
     r->gone = on_gone;
     route->run(api, r, x);
@@ -222,8 +265,8 @@ bool plx_api_handle(plx_api *api, plx_http_request *r)
                "this needs an API key");
     else if (!route)
         refuse(r, 404, "", "unknown_path",
-               "There are POST publish, disconnect and unsubscribe, and GET presence, history and"
-               " health.",
+               "There are POST publish, disconnect and unsubscribe, and GET presence, history,"
+               " health, info and metrics.",
                "nothing of the API has this path");
     else if (plx_slice_is(r->method, "OPTIONS"))
         answer_options(r, route);

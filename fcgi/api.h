@@ -1,5 +1,5 @@
 /* The server API over HTTP: POST {api.path}/publish, /disconnect and /unsubscribe,
- * GET {api.path}/presence, /history and /health.
+ * GET {api.path}/presence, /history, /health, /info and /metrics.
  *
  * Every request needs a key: "Authorization: Bearer KEY", or "X-Pollux-Key: KEY" (Apache drops the
  * former unless it is told not to). Answers are JSON; what the bodies mean is channel/admin's.

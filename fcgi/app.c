@@ -172,6 +172,11 @@ plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config)
     return app;
 }
 
+void plx_app_unlisted(plx_app *app)
+{
+    plx_longpoll_unlisted(app->longpoll);
+}
+
 void plx_app_drain(plx_app *app, void (*done)(void *arg), void *arg)
 {
     plx_longpoll_drain(app->longpoll, done, arg);

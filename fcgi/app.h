@@ -14,6 +14,9 @@ typedef struct plx_app plx_app;
  * channel backend can't be opened (logged). */
 plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config);
 
+/* For a process that serves one request: info and metrics do not list it among the workers. */
+void plx_app_unlisted(plx_app *app);
+
 /* Calls ready(arg), never before the return: as soon as Redis is there, or after wait_ms without
  * it. Before that every request would be answered as if it were down. Once only. */
 void plx_app_wait(plx_app *app, uint64_t wait_ms, void (*ready)(void *arg), void *arg);

@@ -292,6 +292,7 @@ static int serve(struct cgi *c, const plx_config *config)
         print(plx_answer_error(500));
         return 1;
     }
+    plx_app_unlisted(c->app);
     run(c);
     plx_app_close(c->app);
     return 0;

@@ -52,4 +52,7 @@ typedef struct plx_control {
 } plx_control;
 void plx_control_set(plx_store *s, plx_control *c);
 
+/* Appends this worker's own report, without asking anybody. */
+void plx_control_own_report(const plx_store *s, plx_buf *out);
+
 #endif

@@ -65,13 +65,18 @@ static bool unsubscribe(const plx_calls *cs, const question *q)
     return true;
 }
 
+void plx_control_own_report(const plx_store *s, plx_buf *out)
+{
+    plx_control *c = s->calls->control;
+    if (c && c->report)
+        c->report(c, out);
+}
+
 static void report(const plx_calls *cs, const question *q)
 {
-    plx_control *c = cs->control;
     plx_buf text;
     plx_buf_init(&text, PLX_REPORT_BYTES);
-    if (c && c->report)
-        c->report(c, &text);
+    plx_control_own_report(cs->store, &text);
     plx_mail_send_text(cs->store, q->worker, "report", q->call, plx_buf_slice(&text));
     plx_buf_fini(&text);
 }

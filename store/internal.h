@@ -34,6 +34,7 @@ struct plx_store {
     struct plx_owner *owner;                 /* owner.c; NULL until plx_owner_start */
     struct plx_owner_sweeper *owner_sweeper; /* owner_sweep.c; NULL until plx_owner_sweep_start */
     plx_store_watch *watches;
+    uint64_t opened_ms;
     bool was_up; /* what the watches were told last */
     plx_store_counters counters;
 };

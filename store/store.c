@@ -125,6 +125,7 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
     static const plx_conn_ops ops = {"command", conn_greet, conn_up, conn_down, NULL};
     plx_store *s = plx_alloc_zero(1, sizeof *s);
     const char *expected;
+    s->opened_ms = plx_now_ms();
     s->loop = loop;
     s->config = config;
     s->options = *options;
@@ -165,6 +166,11 @@ void plx_store_close(plx_store *s)
     plx_laters_fini(&s->laters);
     plx_redis_url_fini(&s->url);
     free(s);
+}
+
+uint64_t plx_store_age_ms(const plx_store *s)
+{
+    return plx_now_ms() - s->opened_ms;
 }
 
 struct ev_loop *plx_store_loop(plx_store *s)

@@ -51,6 +51,9 @@ const plx_config *plx_store_config(const plx_store *s);
 /* This worker's random name (16 characters), new at every start. */
 const char *plx_store_worker(const plx_store *s);
 
+/* For how long this worker has been there. */
+uint64_t plx_store_age_ms(const plx_store *s);
+
 /* Whether both connections work now (authenticated, answered). */
 bool plx_store_up(const plx_store *s);
 /* For how long both have worked without a break, in ms; 0 when down. Leases of others may be judged

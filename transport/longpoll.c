@@ -7,6 +7,7 @@
 #include "transport/lp_internal.h"
 
 #include "base/alloc.h"
+#include "channel/report.h"
 
 #include <stdlib.h>
 
@@ -166,6 +167,27 @@ static void on_work(plx_control *c, const plx_work *work)
     plx_lp_work_start(PLX_CONTAINER(c, plx_longpoll, control), work);
 }
 
+static size_t length(const plx_list *list)
+{
+    size_t n = 0;
+    for (const plx_list *l = list->next; l != list; l = l->next)
+        n++;
+    return n;
+}
+
+static void on_report(plx_control *c, plx_buf *out)
+{
+    const plx_longpoll *lp = PLX_CONTAINER(c, plx_longpoll, control);
+    json_object *report = plx_report_new(lp->store, "longpoll");
+    plx_report_count(report, "polls", length(&lp->polls));
+    plx_report_count(report, "posts", length(&lp->posts));
+    plx_report_count(report, "channels", plx_lp_polls_topics(lp));
+    plx_report_count(report, "opened", lp->opened);
+    plx_report_count(report, "refused", lp->refused);
+    plx_report_count(report, "skipped", lp->skipped_binary);
+    plx_report_finish(report, out);
+}
+
 static void on_up(plx_store_watch *w)
 {
     plx_longpoll *lp = PLX_CONTAINER(w, plx_longpoll, up);
@@ -226,6 +248,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     lp->mailbox = (plx_mailbox){on_wake, on_superseded, on_gone, on_done};
     plx_mailbox_set(store, &lp->mailbox);
     lp->control.work = on_work;
+    lp->control.report = on_report;
     plx_control_set(store, &lp->control);
     lp->sweep.ended = on_ended;
     plx_session_sweep_start(store, &lp->sweep);
@@ -241,13 +264,17 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     return lp;
 }
 
+void plx_longpoll_unlisted(plx_longpoll *lp)
+{
+    lp->control.report = NULL;
+}
+
 size_t plx_longpoll_parked(const plx_longpoll *lp)
 {
     const plx_list *lists[] = {&lp->connects, &lp->polls, &lp->posts, &lp->works};
     size_t n = 0;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        for (const plx_list *l = lists[i]->next; l != lists[i]; l = l->next)
-            n++;
+        n += length(lists[i]);
     return n;
 }
 

@@ -22,6 +22,9 @@ typedef struct plx_longpoll plx_longpoll;
 plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
                                const plx_channels *channels);
 
+/* From now on it reports nothing of itself: a process for one request is no worker. */
+void plx_longpoll_unlisted(plx_longpoll *lp);
+
 /* Whether the path belongs to a long-poll mount ("<socket path>/longpoll"); if so the request is
  * taken and will be answered (perhaps before the return), or dropped when its `gone` is called. */
 bool plx_longpoll_handle(plx_longpoll *lp, plx_http_request *r);

@@ -105,6 +105,7 @@ static void wait(plx_lp_connecting *c, enum connect_state state, uint64_t wait_m
 static void refuse(plx_lp_connecting *c, enum connect_state how)
 {
     uint64_t most = c->lp->config->refuse_delay_ms;
+    c->lp->refused++;
     c->state = how;
     if (most == 0 || c->lp->draining)
         turn_away(c);
@@ -119,6 +120,7 @@ void plx_lp_refuse(plx_longpoll *lp, plx_http_request *http)
 
 static void answer_open(plx_lp_connecting *c)
 {
+    c->lp->opened++;
     plx_lp_cursor cursor = {.vsn = c->vsn};
     memcpy(cursor.sid, c->sid, sizeof cursor.sid);
     plx_buf token;

@@ -40,7 +40,8 @@ struct plx_longpoll {
     ev_prepare flush;                       /* answers them once, before the loop waits */
     plx_lp_pace pace;                       /* of answers to polls that a newer one took over */
     uint64_t generation;
-    uint64_t skipped_binary; /* events that can't reach a long-poll client */
+    uint64_t skipped_binary;  /* events that can't reach a long-poll client */
+    uint64_t opened, refused; /* connects */
     bool draining;
     ev_timer drain_check;
     void (*drained)(void *arg);
@@ -83,6 +84,8 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor);
 void plx_lp_poll_up(plx_longpoll *lp);
 void plx_lp_polls_flush(plx_longpoll *lp);
 void plx_lp_polls_end(plx_longpoll *lp);
+/* The topics of all polls that are held. */
+size_t plx_lp_polls_topics(const plx_longpoll *lp);
 void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_superseded(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_gone(plx_longpoll *lp, plx_slice sid, uint64_t generation);

@@ -416,3 +416,14 @@ void plx_lp_polls_end(plx_longpoll *lp)
     while ((n = lp->polls.next) != &lp->polls)
         answer_now(PLX_CONTAINER(n, lp_poll, node));
 }
+
+size_t plx_lp_polls_topics(const plx_longpoll *lp)
+{
+    size_t n = 0;
+    for (const plx_list *l = lp->polls.next; l != &lp->polls; l = l->next) {
+        const plx_list *topics = &PLX_CONTAINER(l, lp_poll, node)->merge.topics;
+        for (const plx_list *t = topics->next; t != topics; t = t->next)
+            n++;
+    }
+    return n;
+}

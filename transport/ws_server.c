@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "channel/report.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -146,6 +147,31 @@ static unsigned on_unsubscribe(plx_control *control, plx_slice id, plx_slice top
     return closed;
 }
 
+static void on_report(plx_control *control, plx_buf *out)
+{
+    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    json_object *report = plx_report_new(s->store, "websocket");
+    uint64_t open = 0, channels = 0;
+    plx_ws_counters c;
+    for (const plx_list *n = s->conns.next; n != &s->conns; n = n->next) {
+        const plx_ws_conn *conn = PLX_CONTAINER(n, plx_ws_conn, node);
+        open += conn->state == PLX_WS_OPEN;
+        channels += conn->socket ? conn->socket->membership_count : 0;
+    }
+    plx_ws_server_counters(s, &c);
+    plx_report_count(report, "websockets", open);
+    plx_report_count(report, "channels", channels);
+    plx_report_count(report, "accepted", c.accepted);
+    plx_report_count(report, "opened", c.opened);
+    plx_report_count(report, "refused", c.refused);
+    plx_report_count(report, "bad_requests", c.bad_requests);
+    plx_report_count(report, "slow", c.slow);
+    plx_report_count(report, "faults", c.faults);
+    plx_report_count(report, "idle", c.idle);
+    plx_report_count(report, "skipped", c.skipped);
+    plx_report_finish(report, out);
+}
+
 /* ---- draining ---- */
 
 static void finish_drain(plx_ws_server *s)
@@ -241,6 +267,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     ev_prepare_start(s->loop, &s->prepare);
     s->control.disconnect = on_disconnect;
     s->control.unsubscribe = on_unsubscribe;
+    s->control.report = on_report;
     plx_control_set(store, &s->control);
     plx_ws_presence_init(s);
     return s;

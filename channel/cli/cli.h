@@ -29,8 +29,14 @@ int plx_cli_presence(int argc, char **argv, const char *config_path);
 int plx_cli_history(int argc, char **argv, const char *config_path);
 /* disconnect ID: ends every socket of that id and prints how many there were. */
 int plx_cli_disconnect(int argc, char **argv, const char *config_path);
+/* info: prints what runs. */
+int plx_cli_info(int argc, char **argv, const char *config_path);
 /* unsubscribe ID TOPIC: closes that channel on every socket of that id and prints how many. */
 int plx_cli_unsubscribe(int argc, char **argv, const char *config_path);
+
+/* token sign JSON, token verify TOKEN. config_path is NULL here when no --config was given: then a
+ * key among the options is enough. */
+int plx_cli_token(int argc, char **argv, const char *config_path);
 
 /* Prints "pollux COMMAND: MESSAGE" and where help is found to stderr; returns PLX_CLI_USAGE. */
 int plx_cli_usage_error(const char *command, const char *format, ...)

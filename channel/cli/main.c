@@ -30,7 +30,9 @@ static const struct command commands[] = {
     {"presence", plx_cli_presence, "TOPIC", "print who is on a topic, or --count", false},
     {"history", plx_cli_history, "TOPIC", "print what a topic's history holds", false},
     {"disconnect", plx_cli_disconnect, "ID", "close every socket of an id", false},
+    {"info", plx_cli_info, "", "print what runs, on all machines", false},
     {"unsubscribe", plx_cli_unsubscribe, "ID TOPIC", "close a topic's channel on them", false},
+    {"token", plx_cli_token, "sign|verify", "make and check tokens as sockets take them", true},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)

@@ -68,7 +68,9 @@ start() {
 as_nobody() {
     local log=$1
     shift
-    [ -z "$rooted" ] || set -- setpriv --reuid nobody --regid nogroup --clear-groups --pdeathsig TERM "$@"
+    # What root has installed for itself alone, nobody can't run.
+    [ -z "$rooted" ] || set -- setpriv --reuid nobody --regid nogroup --clear-groups --pdeathsig TERM \
+        env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     start "$log" "$@"
 }
 
@@ -118,8 +120,22 @@ translate() {
     sed -e "s|/srv/examples|$site|g" -e "s|/run/pollux/fcgi.sock|$work/state/run/fcgi.sock|g" \
         -e "s|127.0.0.1:4100|$ws|g" -e "s|\"port\" => 4100|\"port\" => ${ws##*:}|g" \
         -e "s|/run/php/php-fpm.sock|$run/php.sock|g" -e "s|127.0.0.1:8000|127.0.0.1:$port|g" \
-        -e "s|127.0.0.1:8001|127.0.0.1:$app_port|g" -e "s|\"port\" => 8001|\"port\" => $app_port|g" "$1"
+        -e "s|/usr/local/lib/pollux/|$work/module/|g" -e "s|127.0.0.1:8001|127.0.0.1:$app_port|g" -e "s|\"port\" => 8001|\"port\" => $app_port|g" "$1"
 }
+
+# ---- a channel in C: against this Pollux, as it is when it is installed ----
+
+if [ -e "$here/$name/$name.c" ]; then
+    unset MAKEFLAGS MFLAGS MAKELEVEL
+    variant=()
+    case ${build##*/} in san-*) san=${build##*/san-} variant=("SAN=${san//-/,}") ;; esac
+    cp -r "$here/$name" "$work/module"
+    {
+        make -s -C "$root" "${variant[@]}" install DESTDIR="$work/installed" PREFIX=/usr &&
+            PKG_CONFIG_SYSROOT_DIR=$work/installed PKG_CONFIG_PATH=$work/installed/usr/lib/pkgconfig \
+                make -s -C "$work/module" "$name.so"
+    } >>"$run/app.log" 2>&1 || gone "$name.so can't be built"
+fi
 
 # ---- Pollux ----
 
@@ -144,8 +160,8 @@ if grep -q php-fpm.sock "$here/$name/$server.conf"; then
 error_log = $run/app.log
 [www]
 listen = $run/php.sock
-pm = static
-pm.max_children = 6
+pm = ondemand
+pm.max_children = 20
 catch_workers_output = yes
 decorate_workers_output = no
 php_admin_value[session.save_path] = $run/sessions
@@ -163,9 +179,9 @@ fi
 frame_lighttpd() {
     echo "server.bind = \"127.0.0.1\"
 server.port = $port
-server.document-root = \"$site\"
+index-file.names = (\"index.php\", \"index.html\")
 server.upload-dirs = (\"$run\")
-mimetype.assign = (\".mjs\" => \"text/javascript\", \".js\" => \"text/javascript\", \".css\" => \"text/css\")"
+mimetype.assign = (\".html\" => \"text/html\", \".mjs\" => \"text/javascript\", \".js\" => \"text/javascript\", \".css\" => \"text/css\")"
     translate "$here/$name/lighttpd.conf"
 }
 

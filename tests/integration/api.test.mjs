@@ -148,3 +148,129 @@ describe('unsubscribe', { concurrency: 4 }, () => {
     }
   });
 });
+
+/** Prometheus text as {family: {type, samples: [{labels, value}]}}; whatever breaks its grammar throws. */
+function readMetrics(text, open = false) {
+  const families = {};
+  const lines = text.split('\n');
+  assert.equal(lines.pop(), '', 'ends with a newline');
+  if (open) assert.equal(lines.pop(), '# EOF');
+  let family;
+  for (const line of lines) {
+    const m = /^# (HELP|TYPE) (pollux_[a-z_]+) (.+)$/.exec(line);
+    if (m) {
+      if (m[1] === 'HELP') {
+        assert.ok(!families[m[2]], `${m[2]} twice`);
+        family = families[m[2]] = { name: m[2], samples: [] };
+      } else {
+        assert.equal(m[2], family.name);
+        family.type = m[3];
+        assert.match(m[3], /^(counter|gauge)$/);
+        assert.equal(/_total$/.test(m[2]), m[3] === 'counter' && !open, line);
+      }
+      continue;
+    }
+    const sample = /^(pollux_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)+)\})? ([0-9]+(?:\.[0-9]+)?)$/.exec(line);
+    assert.ok(sample, `no sample: ${line}`);
+    assert.equal(sample[1], family.name + (open && family.type === 'counter' ? '_total' : ''));
+    const labels = Object.fromEntries([...(sample[2] ?? '').matchAll(/([a-z]+)="((?:[^"\\]|\\.)*)"/g)].map((l) => [l[1], l[2]]));
+    family.samples.push({ labels, value: Number(sample[3]) });
+  }
+  return families;
+}
+
+const sum = (families, name) => families[name].samples.reduce((n, s) => n + s.value, 0);
+
+async function metrics(headers = {}) {
+  const r = await stack.api.call('GET', '/metrics', undefined, { headers });
+  assert.equal(r.status, 200, r.text);
+  return { type: r.headers['content-type'], families: readMetrics(r.text, /openmetrics/.test(r.headers['content-type'])) };
+}
+
+describe('info and metrics', { concurrency: 1 }, () => {
+  test('info tells what runs on all workers, and no secret', TIMEOUT, async () => {
+    const topic = fresh('room');
+    const before = (await stack.api.call('GET', '/info')).json;
+    const c = await Promise.all(TRANSPORTS.map((t) => client(t, `u${counter++}`, topic)));
+    let info;
+    await until('both sockets to be counted', async () => {
+      const r = await stack.api.call('GET', '/info');
+      assert.equal(r.status, 200, r.text);
+      info = r.json;
+      return info.sockets.websocket === before.sockets.websocket + 1 && info.sockets.longpoll >= before.sockets.longpoll + 1
+        && info.channels.websocket > before.channels.websocket && info.polls_waiting >= 1;
+    }, 5000 * SLOW);
+    assert.match(info.version, /^\d+\.\d+\.\d+$/);
+    assert.deepEqual(info.workers.map((w) => w.kind), ['longpoll', 'longpoll', 'websocket', 'websocket']);
+    assert.deepEqual(info.workers.map((w) => w.pid).sort(), [...stack.workers('fcgi'), ...stack.workers('ws')].sort());
+    assert.ok(info.workers.every((w) => w.memory_bytes > 1e6 && w.version === info.version));
+    assert.equal(new Set(info.workers.map((w) => w.worker)).size, 4);
+    assert.equal(info.workers_silent, 0);
+    assert.match(info.redis.version, /^[\d.]+$/);
+    assert.ok(info.redis.memory_bytes > 100000 && info.redis.clients >= 8);
+    assert.deepEqual([info.redis.maxmemory_policy, info.redis.warning], ['noeviction', undefined]);
+    assert.deepEqual(info.config.sockets.map((s) => s.path), ['/a']);
+    assert.ok(!JSON.stringify(info).includes('integration-tests-only') && !JSON.stringify(info).includes('test-api-key'));
+    const cli = await pollux(['info']);
+    assert.equal(cli.status, 0, cli.err);
+    assert.deepEqual(cli.json.workers.map((w) => w.worker), info.workers.map((w) => w.worker));
+    assert.equal((await pollux(['info', 'x'])).status, 2);
+    for (const x of c) x.socket.disconnect();
+  });
+
+  test('a scrape has all workers, in both formats', TIMEOUT, async () => {
+    const topic = fresh('room');
+    const [ws, lp] = await Promise.all(TRANSPORTS.map((t) => client(t, `u${counter++}`, topic)));
+    const one = await metrics();
+    assert.equal(one.type, 'text/plain; version=0.0.4; charset=utf-8');
+    assert.equal(one.families.pollux_redis_up.samples[0].value, 1);
+    assert.equal(one.families.pollux_worker.samples.length, 4);
+    for (const s of one.families.pollux_joins_total.samples) assert.deepEqual(Object.keys(s.labels), ['kind', 'worker']);
+    for (let n = 0; n < 3; n++) ws.channel.push('m', { n });
+    for (let n = 3; n < 5; n++) lp.channel.push('m', { n });
+    await until('all messages', () => ws.got.length === 5 && lp.got.length === 5);
+    const two = await metrics({ Accept: 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5' });
+    assert.equal(two.type, 'application/openmetrics-text; version=1.0.0; charset=utf-8');
+    const grown = (name) => sum(two.families, name) - sum(one.families, `${name}_total`);
+    assert.equal(grown('pollux_pushes'), 5);
+    assert.equal(grown('pollux_broadcasts'), 5);
+    assert.ok(grown('pollux_api_requests') >= 1);
+    assert.ok(sum(two.families, 'pollux_cpu_seconds') > 0);
+    assert.ok(sum(two.families, 'pollux_longpoll_sessions') >= 1);
+    const head = await stack.api.call('HEAD', '/metrics');
+    assert.deepEqual([head.status, head.text], [200, '']);
+    const denied = await stack.api.call('GET', '/metrics', undefined, { headers: { Authorization: 'Bearer wrong' } });
+    assert.equal(denied.status, 401);
+    assert.equal((await metrics()).families.pollux_api_unauthorized_total.samples.reduce((n, s) => n + s.value, 0), 1);
+  });
+
+  test('a worker that starts again is another series; one that stands still is told as silent', TIMEOUT, async () => {
+    const names = async () => (await metrics()).families.pollux_worker.samples.filter((s) => s.labels.kind === 'websocket').map((s) => s.labels.worker);
+    const before = await names();
+    const [pid] = stack.workers('ws');
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const { families } = await metrics();
+      assert.equal(families.pollux_workers_silent.samples[0].value, 1);
+      assert.equal(families.pollux_worker.samples.length, 3);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    process.kill(pid, 'SIGKILL');
+    await until('its successor', async () => (await names()).some((n) => !before.includes(n)), 10000 * SLOW, 100);
+    assert.equal((await names()).filter((n) => before.includes(n)).length, 1);
+  });
+
+  test('without Redis: info says so, metrics tell it', TIMEOUT, async () => {
+    process.kill(stack.pid('redis'), 'SIGSTOP');
+    try {
+      const [info, m] = await Promise.all([stack.api.call('GET', '/info'), metrics()]);
+      assert.deepEqual([info.status, info.json.error.code], [503, 'unavailable'], info.text);
+      assert.equal(m.families.pollux_redis_up.samples[0].value, 0);
+      assert.equal(m.families.pollux_worker.samples.length, 1);
+    } finally {
+      process.kill(stack.pid('redis'), 'SIGCONT');
+    }
+    await until('Redis to be there again', async () => (await stack.api.call('GET', '/info')).status === 200, 10000 * SLOW, 100);
+  });
+});

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A timer of the core that runs. */
+/* A timer of the core that runs, or one of a long-polling client's channel. */
 typedef struct running {
     plx_list node; /* in test->timers, in the order in which they were started */
-    ev_timer *w;
     uint64_t due_ms;
+    ev_timer *w;     /* or NULL: */
+    kit_delivery *d; /* whose */
+    char *name, *message;
 } running;
 
 void plx_kit_clock_set(plx_test *t, uint64_t now_ms)
@@ -35,8 +37,12 @@ static running *find(plx_test *t, const ev_timer *w)
 static void drop(running *r)
 {
     plx_list_remove(&r->node);
+    free(r->name);
+    free(r->message);
     free(r);
 }
+
+/* ---- of the event loop ---- */
 
 void ev_timer_start(struct ev_loop *loop, ev_timer *w) EV_THROW
 {
@@ -61,6 +67,87 @@ void ev_timer_stop(struct ev_loop *loop, ev_timer *w) EV_THROW
         drop(r);
 }
 
+/* ---- of channels at rest ---- */
+
+static running *find_name(const kit_delivery *d, plx_slice name)
+{
+    plx_list *all = &d->socket->test->timers;
+
+    for (plx_list *n = all->next; n != all; n = n->next) {
+        running *r = PLX_CONTAINER(n, running, node);
+        if (!r->w && r->d == d && plx_slice_is(name, r->name))
+            return r;
+    }
+    return NULL;
+}
+
+static void write_timer(kit_delivery *d, const plx_timer *timer)
+{
+    running *r = find_name(d, timer->name);
+    plx_test *t = d->socket->test;
+
+    if (timer->change == PLX_TIMER_KEPT)
+        return;
+    if (r)
+        drop(r);
+    if (timer->change == PLX_TIMER_CANCELLED)
+        return;
+    r = plx_alloc_zero(1, sizeof *r);
+    r->d = d;
+    r->due_ms = t->now_ms + timer->ms;
+    r->name = plx_slice_dup(timer->name);
+    r->message = plx_slice_dup(timer->message.bytes);
+    plx_list_push(&t->timers, &r->node);
+}
+
+void plx_kit_timers_write(kit_delivery *d)
+{
+    const plx_timers *timers = d->m->timers;
+
+    for (plx_list *n = timers ? timers->list.next : NULL; n && n != &timers->list; n = n->next)
+        write_timer(d, PLX_CONTAINER(n, plx_timer, node));
+}
+
+void plx_kit_timers_restore(kit_delivery *d)
+{
+    plx_list *all = &d->socket->test->timers;
+
+    for (plx_list *n = all->next; n != all; n = n->next) {
+        const running *r = PLX_CONTAINER(n, running, node);
+        if (!r->w && r->d == d)
+            plx_timers_restore(d->m, plx_slice_of(r->name));
+    }
+}
+
+void plx_kit_timers_drop(kit_delivery *d)
+{
+    plx_list *all = &d->socket->test->timers, *next;
+
+    for (plx_list *n = all->next; n != all; n = next) {
+        running *r = PLX_CONTAINER(n, running, node);
+        next = n->next;
+        if (!r->w && r->d == d)
+            drop(r);
+    }
+}
+
+/* Its message waits with those of the client. */
+static void bring(running *r)
+{
+    kit_sent *sent = plx_alloc_zero(1, sizeof *sent);
+
+    sent->info = r->d->slot;
+    sent->topic = plx_strdup(r->d->topic->name);
+    sent->event = r->name;
+    sent->payload = r->message;
+    sent->payload_len = strlen(r->message);
+    r->name = r->message = NULL;
+    plx_list_push(&r->d->socket->sent, &sent->node);
+    drop(r);
+}
+
+/* ---- time passes ---- */
+
 /* The timer that is due first, and of several the one that was started first. */
 static running *first_due(plx_test *t, uint64_t until_ms)
 {
@@ -78,6 +165,10 @@ static void fire(plx_test *t, running *r)
 {
     ev_timer *w = r->w;
 
+    if (!w) {
+        bring(r);
+        return;
+    }
     if (w->repeat > 0.) {
         r->due_ms += (uint64_t)(w->repeat * 1000. + .5);
     } else {

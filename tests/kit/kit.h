@@ -16,7 +16,8 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/list.h"
-#include "channel/socket.h"
+#include "channel/intercept.h"
+#include "channel/timers.h"
 #include "store/presence.h"
 #include "store/topic.h"
 #include "tests/kit/test.h"
@@ -96,6 +97,7 @@ typedef struct kit_delivery {
     kit_topic *topic;
     plx_membership *m; /* NULL: not built now */
     bool open;         /* the reply that opens it is out */
+    bool crashed;      /* its handle_out said so */
     uint64_t after, diffs_after;
     plx_position start;
     bool goes_back;
@@ -113,9 +115,10 @@ typedef struct kit_end {
     enum plx_end_reason reason;
 } kit_end;
 
-/* A message that a client sent while its last one is still being worked (long-poll). */
+/* A message that a client sent, or that a timer brought, and that has not been handled yet. */
 typedef struct kit_sent {
     plx_list node;
+    uint32_t info; /* not 0: for handle_info of this slot; event is its name */
     char *topic, *event, *payload;
     size_t payload_len;
     bool binary;
@@ -187,9 +190,17 @@ bool plx_kit_longpoll_work(plx_test_socket *s);
 /* Builds the session's socket in the next worker. */
 void plx_kit_longpoll_build(plx_test_socket *s);
 
+/* A membership that only looks: the socket is built, and thrown away by plx_kit_longpoll_forget. */
+void plx_kit_longpoll_forget(plx_test_socket *s);
+
 /* ---- clock.c ---- */
 #define KIT_WALL_MS 1700000000000ull /* 1970 to the beginning of every test */
 void plx_kit_clock_set(plx_test *t, uint64_t now_ms);
+/* The timers of a long-polling client's channel between its messages: what the core set and
+ * cancelled is written down, and what waits is told to a channel that is built again. */
+void plx_kit_timers_write(kit_delivery *d);
+void plx_kit_timers_restore(kit_delivery *d);
+void plx_kit_timers_drop(kit_delivery *d);
 
 /* ---- letters and texts ---- */
 kit_letter *plx_kit_letter(plx_list *box, enum plx_out_kind kind, plx_slice topic, plx_slice event,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 /* The socket leaves its worker; nothing ends. */
-static void forget(plx_test_socket *s)
+void plx_kit_longpoll_forget(plx_test_socket *s)
 {
     s->dissolving = true;
     plx_socket_forget(s->core);
@@ -22,6 +22,8 @@ static void restore(plx_test_socket *s, kit_delivery *d)
                            .state = plx_slice_make(d->state, d->state_len)};
 
     d->m = plx_socket_restore(s->core, &slot);
+    if (d->m)
+        plx_kit_timers_restore(d);
 }
 
 void plx_kit_longpoll_build(plx_test_socket *s)
@@ -29,7 +31,7 @@ void plx_kit_longpoll_build(plx_test_socket *s)
     plx_test *t = s->test;
 
     if (s->core)
-        forget(s);
+        plx_kit_longpoll_forget(s);
     s->worker = &t->workers[t->turn++ % KIT_WORKERS];
     s->core = plx_kit_socket_core(s);
     s->core->entry = ++s->entry;
@@ -47,6 +49,7 @@ static void write_back(kit_delivery *d)
     d->state = plx_slice_dup(plx_buf_slice(&state));
     d->state_len = state.len;
     plx_buf_fini(&state);
+    plx_kit_timers_write(d);
     free(d->assigns);
     d->assigns = plx_slice_dup(plx_channel_assigns((const plx_channel *)(const void *)d->m));
 }
@@ -66,6 +69,6 @@ bool plx_kit_longpoll_work(plx_test_socket *s)
         if (d->m)
             write_back(d);
     }
-    forget(s);
+    plx_kit_longpoll_forget(s);
     return true;
 }

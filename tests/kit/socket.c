@@ -23,6 +23,7 @@ kit_delivery *plx_kit_delivery_of(plx_test_socket *s, const plx_membership *m)
 
 void plx_kit_delivery_free(kit_delivery *d)
 {
+    plx_kit_timers_drop(d);
     plx_list_remove(&d->node);
     free(d->state);
     free(d->assigns);
@@ -64,21 +65,48 @@ static bool takes_diff(kit_delivery *d, plx_event *e)
     return take;
 }
 
+static void put(kit_delivery *d, const plx_event *e)
+{
+    enum plx_payload_kind kind = e->kind == PLX_KIND_BINARY ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON;
+
+    plx_kit_letter(&d->socket->mailbox, PLX_OUT_PUSH, e->topic, e->event,
+                   (plx_payload){kind, e->payload});
+}
+
+/* A long-polling client at rest is looked at by whichever worker answers its poll. */
+static void put_intercepted(kit_delivery *d, plx_event *e)
+{
+    bool scratch = !d->m && !d->socket->core;
+    plx_event *seen = NULL;
+
+    if (scratch)
+        plx_kit_longpoll_build(d->socket);
+    if (d->m)
+        seen = plx_intercept(d->m, e, &d->crashed);
+    if (scratch)
+        plx_kit_longpoll_forget(d->socket);
+    if (seen)
+        put(d, seen);
+    plx_event_unref(seen);
+}
+
 static void deliver(kit_delivery *d)
 {
     plx_event *e = d->topic->log[d->after++];
-    bool binary = e->kind == PLX_KIND_BINARY;
+    const plx_channel_entry *entry =
+        plx_channels_route(&d->socket->worker->channels, plx_slice_of(d->topic->name));
     bool wanted = e->kind == PLX_KIND_PRESENCE ? takes_diff(d, e)
                                                : !plx_slice_is(e->from, d->socket->session);
 
-    if (wanted)
-        plx_kit_letter(&d->socket->mailbox, PLX_OUT_PUSH, e->topic, e->event,
-                       (plx_payload){binary ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON, e->payload});
+    if (wanted && entry && plx_intercepts(entry, e))
+        put_intercepted(d, e);
+    else if (wanted)
+        put(d, e);
 }
 
 static void deliver_to(kit_delivery *d, uint64_t offset)
 {
-    while (d && d->open && d->after < offset)
+    while (d && d->open && !d->crashed && d->after < offset)
         deliver(d);
 }
 
@@ -89,14 +117,22 @@ static bool is_ready(const kit_delivery *d)
     return d->open && (d->socket->longpoll ? !d->m : d->m != NULL);
 }
 
+static void crash(kit_delivery *d)
+{
+    d->crashed = false;
+    if (d->socket->longpoll)
+        plx_kit_longpoll_build(d->socket);
+    plx_membership_crash(d->m);
+}
+
 bool plx_kit_socket_deliver(plx_test_socket *s)
 {
     for (plx_list *n = s->deliveries.next; n != &s->deliveries; n = n->next) {
         kit_delivery *d = PLX_CONTAINER(n, kit_delivery, node);
-        if (is_ready(d) && d->after < d->topic->offset) {
-            deliver(d);
-            return true;
-        }
+        if (!is_ready(d) || (!d->crashed && d->after == d->topic->offset))
+            continue;
+        (d->crashed ? crash : deliver)(d);
+        return true;
     }
     return false;
 }
@@ -173,8 +209,12 @@ static void on_closed(plx_socket *s, plx_membership *m)
         plx_kit_delivery_free(d);
 }
 
-const plx_socket_ops plx_kit_websocket = {
-    .name = "websocket", .leased = true, .emit = on_emit, .open = on_open, .closed = on_closed};
+const plx_socket_ops plx_kit_websocket = {.name = "websocket",
+                                          .leased = true,
+                                          .lasting = true,
+                                          .emit = on_emit,
+                                          .open = on_open,
+                                          .closed = on_closed};
 const plx_socket_ops plx_kit_longpoll = {
     .name = "longpoll", .emit = on_emit, .open = on_open, .closed = on_closed};
 
@@ -306,6 +346,20 @@ void plx_kit_socket_free(plx_test_socket *s)
 
 /* ---- what a client sends ---- */
 
+/* Nobody gets what a timer brings to a channel that has ended. */
+static void inform(plx_test_socket *s, const kit_sent *sent)
+{
+    for (plx_list *n = s->deliveries.next; n != &s->deliveries; n = n->next) {
+        const kit_delivery *d = PLX_CONTAINER(n, kit_delivery, node);
+        if (d->slot == sent->info && d->m) {
+            plx_socket_inform(
+                s->core, plx_slice_of(sent->topic), d->m, plx_slice_of(sent->event),
+                (plx_payload){PLX_PAYLOAD_JSON, plx_slice_make(sent->payload, sent->payload_len)});
+            return;
+        }
+    }
+}
+
 static void handle(plx_test_socket *s, const kit_sent *sent)
 {
     char ref[16];
@@ -327,7 +381,7 @@ bool plx_kit_socket_handle_next(plx_test_socket *s)
 
     if (!n)
         return false;
-    handle(s, PLX_CONTAINER(n, kit_sent, node));
+    (PLX_CONTAINER(n, kit_sent, node)->info ? inform : handle)(s, PLX_CONTAINER(n, kit_sent, node));
     plx_list_init(&one);
     plx_list_push(&one, n);
     sent_free(&one);

@@ -69,6 +69,45 @@ static void order(plx_channel *ch, plx_call *call, plx_payload payload)
     plx_call_ok(call, (plx_payload){PLX_PAYLOAD_JSON, plx_slice_of(text)});
 }
 
+static void remind(plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    double ms = 0;
+
+    plx_object_number(payload.bytes, "ms", &ms);
+    assert_int_equal(
+        plx_channel_send_after(ch, call, plx_slice_of("reminder"), (uint64_t)ms, payload), 0);
+    plx_call_noreply(call);
+}
+
+static void shop_info(void *state, plx_channel *ch, plx_call *call, plx_slice name,
+                      plx_payload message)
+{
+    assert_ptr_equal(state, &opened);
+    plx_channel_push(ch, call, name, message);
+    if (plx_object_get(message.bytes, "again").len > 0)
+        plx_channel_send_after(ch, call, name, 100, PLX_JSON_PAYLOAD("{\"second\":true}"));
+    plx_call_noreply(call);
+}
+
+/* Offers are for those who have ordered; others hear that there is something. */
+static void shop_out(void *state, const plx_channel *ch, plx_delivery *delivery, plx_slice event,
+                     plx_payload payload)
+{
+    double orders = 0;
+
+    assert_ptr_equal(state, &opened);
+    assert_true(plx_slice_is(event, "offer"));
+    plx_object_number(plx_channel_assigns(ch), "orders", &orders);
+    if (plx_object_get(payload.bytes, "fire").len > 0 && orders == 0)
+        plx_delivery_crash(delivery, "there is a fire");
+    else if (orders > 0)
+        plx_delivery_pass(delivery);
+    else
+        plx_delivery_push(delivery, plx_slice_of("rumour"), PLX_JSON_PAYLOAD("{}"));
+}
+
+static const char *const shop_intercept[] = {"offer", NULL};
+
 static void shop_in(void *state, plx_channel *ch, plx_call *call, plx_slice event,
                     plx_payload payload)
 {
@@ -93,6 +132,11 @@ static void shop_in(void *state, plx_channel *ch, plx_call *call, plx_slice even
         plx_call_crash(call, "there is a fire");
     } else if (plx_slice_is(event, "later")) {
         kept = call;
+    } else if (plx_slice_is(event, "remind")) {
+        remind(ch, call, payload);
+    } else if (plx_slice_is(event, "forget")) {
+        assert_int_equal(plx_channel_cancel(ch, call, plx_slice_of("reminder")), 0);
+        plx_call_noreply(call);
     } else {
         plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"what?\"}"));
     }
@@ -103,7 +147,10 @@ static const plx_backend shop = {.abi = PLX_BACKEND_ABI,
                                  .open = shop_open,
                                  .close = shop_close,
                                  .join = shop_join,
-                                 .handle_in = shop_in};
+                                 .handle_in = shop_in,
+                                 .handle_info = shop_info,
+                                 .intercept = shop_intercept,
+                                 .handle_out = shop_out};
 
 /* ---- the stage ---- */
 
@@ -289,6 +336,57 @@ static void play_later(void)
     plx_call_ok(kept, PLX_JSON_PAYLOAD("{}"));
 }
 
+static void play_timers(void)
+{
+    join_both();
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 50, 'n': 1, 'again': true}");
+    plx_test_push(bob, "shop:1", "remind", "{'ms': 60, 'n': 2}");
+    plx_test_advance(t, 49);
+    plx_test_refute_push(ann, NULL, "reminder", NULL);
+    plx_test_advance(t, 1);
+    plx_test_assert_push(ann, "shop:1", "reminder", "{'n': 1}");
+    plx_test_refute_push(bob, NULL, "reminder", NULL);
+    plx_test_advance(t, 1000);
+    plx_test_assert_push(ann, "shop:1", "reminder", "{'second': true}");
+    plx_test_assert_push(bob, "shop:1", "reminder", "{'n': 2}");
+
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 50, 'n': 3}");
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 80, 'n': 4}"); /* in its place */
+    plx_test_advance(t, 200);
+    plx_test_assert_push(ann, "shop:1", "reminder", "{'n': 4}");
+    plx_test_refute_push(ann, NULL, "reminder", NULL);
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 50, 'n': 5}");
+    plx_test_push(ann, "shop:1", "forget", "{}");
+    plx_test_push(bob, "shop:1", "remind", "{'ms': 50, 'n': 6}");
+    plx_test_leave(bob, "shop:1");
+    plx_test_subscribe_and_join(bob, "shop:1", "{}"); /* not the one that set it */
+    plx_test_advance(t, 200);
+    plx_test_refute_push(ann, NULL, "reminder", NULL);
+    plx_test_refute_push(bob, NULL, "reminder", NULL);
+    plx_test_push(bob, "shop:1", "remind", "{'ms': 0, 'n': 7}");
+    plx_test_advance(t, 0);
+    plx_test_assert_push(bob, "shop:1", "reminder", "{'n': 7}");
+}
+
+static void play_intercept(void)
+{
+    join_both();
+    plx_test_push(ann, "shop:1", "order", "{}");
+    plx_test_broadcast(t, "shop:1", "offer", "{'off': 50}");
+    plx_test_assert_push(ann, "shop:1", "offer", "{'off': 50}");
+    plx_test_assert_push(bob, "shop:1", "rumour", "{}");
+    plx_test_refute_push(bob, NULL, "offer", NULL);
+    plx_test_refute_push(ann, NULL, "rumour", NULL);
+    plx_test_broadcast(t, "shop:1", "offer", "{'fire': 1}");
+    plx_test_assert_push(ann, "shop:1", "offer", "{'fire': 1}");
+    plx_test_assert_crash(bob, "shop:1");
+    plx_test_assert_terminate(bob, "shop:1", PLX_END_CRASHED);
+    plx_test_broadcast(t, "shop:1", "offer", "{'off': 60}");
+    plx_test_refute_push(bob, NULL, "offer", NULL);
+    plx_test_refute_push(bob, NULL, "rumour", NULL);
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+}
+
 static void test_join(void **state)
 {
     (void)state;
@@ -323,6 +421,18 @@ static void test_later(void **state)
 {
     (void)state;
     on_both(play_later);
+}
+
+static void test_timers(void **state)
+{
+    (void)state;
+    on_both(play_timers);
+}
+
+static void test_intercept(void **state)
+{
+    (void)state;
+    on_both(play_intercept);
 }
 
 /* Each message of a long-polling client meets another worker; a WebSocket stays. */
@@ -472,11 +582,12 @@ static void test_module(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),    cmocka_unit_test(test_push),
-        cmocka_unit_test(test_shout),   cmocka_unit_test(test_presence),
-        cmocka_unit_test(test_end),     cmocka_unit_test(test_later),
-        cmocka_unit_test(test_workers), cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),    cmocka_unit_test(test_module),
+        cmocka_unit_test(test_join),      cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),     cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),       cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers),   cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_intercept), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),      cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);

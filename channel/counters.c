@@ -1,0 +1,3 @@
+#include "channel/counters.h"
+
+plx_counters plx_counted;

@@ -1,0 +1,35 @@
+/* What a worker reports of itself when it is asked (store/control): a JSON object
+ *
+ *     {"worker":"...","kind":"websocket","host":"...","pid":7,"version":"...","uptime_s":60,
+ *      "counts":{"NAME":n,...},"hooks":[{"hook":"shop:*","counts":{...}},...]}
+ *
+ * Names of counts are those of the tables in channel/metrics; a reader passes over what it does not
+ * know, because workers of two versions live side by side during an upgrade.
+ */
+#ifndef PLX_CHANNEL_REPORT_H
+#define PLX_CHANNEL_REPORT_H
+
+#include "base/json.h"
+#include "channel/hook.h"
+#include "store/store.h"
+
+/* Begins a report with what all kinds have: who it is, the store's counters, the core's, the
+ * process's. kind: "websocket" or "longpoll". Owned by the caller. */
+json_object *plx_report_new(plx_store *s, const char *kind);
+
+void plx_report_count(json_object *report, const char *name, uint64_t n);
+
+/* Adds the counters of every hook of the worker. NULL is fine. */
+void plx_report_hooks(json_object *report, const plx_hooks *hooks);
+
+/* Appends its text and frees it. */
+void plx_report_finish(json_object *report, plx_buf *out);
+
+/* Reads a report as it came from a worker: an object owned by the caller, or NULL when it is none.
+ */
+json_object *plx_report_read(plx_slice text);
+
+/* A count of a report (or of one of its hooks); false: it has none of that name. */
+bool plx_report_get(json_object *report, const char *name, uint64_t *n);
+
+#endif
