@@ -203,7 +203,7 @@ static void on_closed(plx_socket *s, plx_membership *m)
 {
     kit_delivery *d = plx_kit_delivery_of(client_of(s), m);
 
-    if (d && client_of(s)->dissolving)
+    if (d && (client_of(s)->dissolving || client_of(s)->rehearses))
         d->m = NULL;
     else if (d)
         plx_kit_delivery_free(d);
@@ -375,15 +375,19 @@ static void handle(plx_test_socket *s, const kit_sent *sent)
     plx_socket_handle(s->core, &m);
 }
 
-bool plx_kit_socket_handle_next(plx_test_socket *s)
+bool plx_kit_socket_handle_next(plx_test_socket *s, bool keep)
 {
-    plx_list one, *n = plx_list_shift(&s->sent);
+    plx_list one, *n = s->sent.next;
+    const kit_sent *sent = PLX_CONTAINER(n, kit_sent, node);
 
-    if (!n)
+    if (n == &s->sent)
         return false;
-    (PLX_CONTAINER(n, kit_sent, node)->info ? inform : handle)(s, PLX_CONTAINER(n, kit_sent, node));
     plx_list_init(&one);
-    plx_list_push(&one, n);
+    if (!keep) {
+        plx_list_remove(n);
+        plx_list_push(&one, n);
+    }
+    (sent->info ? inform : handle)(s, sent);
     sent_free(&one);
     return true;
 }
@@ -403,7 +407,7 @@ unsigned plx_test_push_payload(plx_test_socket *s, const char *topic, const char
     if (s->closed)
         sent_free(&s->sent); /* as after a lost connection */
     else if (!s->longpoll)
-        plx_kit_socket_handle_next(s);
+        plx_kit_socket_handle_next(s, false);
     plx_kit_settle(s->test);
     return s->ref;
 }
