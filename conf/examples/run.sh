@@ -68,7 +68,9 @@ start() {
 as_nobody() {
     local log=$1
     shift
-    [ -z "$rooted" ] || set -- setpriv --reuid nobody --regid nogroup --clear-groups --pdeathsig TERM "$@"
+    # What root has installed for itself alone, nobody can't run.
+    [ -z "$rooted" ] || set -- setpriv --reuid nobody --regid nogroup --clear-groups --pdeathsig TERM \
+        env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     start "$log" "$@"
 }
 
@@ -158,8 +160,8 @@ if grep -q php-fpm.sock "$here/$name/$server.conf"; then
 error_log = $run/app.log
 [www]
 listen = $run/php.sock
-pm = static
-pm.max_children = 6
+pm = ondemand
+pm.max_children = 20
 catch_workers_output = yes
 decorate_workers_output = no
 php_admin_value[session.save_path] = $run/sessions
