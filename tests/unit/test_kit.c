@@ -17,7 +17,7 @@
 
 static unsigned opened, closed, asked;
 static char asked_ids[8][64]; /* of orders */
-static plx_call *kept;    /* of "later" */
+static plx_call *kept;        /* of "later" */
 
 static int shop_open(const char *pattern, const char *settings, void **state, const char **error)
 {
