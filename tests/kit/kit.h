@@ -24,6 +24,7 @@
 
 #define KIT_WORKERS      2
 #define KIT_CHANNELS_MAX 32
+#define KIT_ANY_SLOT     UINT32_MAX
 
 /* A worker: its handle to the store is itself. */
 struct plx_store {
@@ -133,7 +134,7 @@ typedef struct kit_end {
 /* A message that a client sent, or that a timer brought, and that has not been handled yet. */
 typedef struct kit_sent {
     plx_list node;
-    uint32_t info; /* not 0: for handle_info of this slot; event is its name */
+    uint32_t info; /* not 0: for handle_info of this slot (any: by its topic); event is its name */
     char *topic, *event, *payload;
     size_t payload_len;
     bool binary;
@@ -180,6 +181,9 @@ void plx_kit_settle(plx_test *t);
 /* Counts what is done in one go; something that answers itself for ever ends here. */
 void plx_kit_count(unsigned *steps);
 void plx_kit_topic_free(kit_topic *topic);
+/* The offset that a repeated publication has already, or 0. */
+uint64_t plx_kit_made(const plx_test *t, const kit_request *r);
+void plx_kit_note_made(plx_test *t, const kit_request *r, uint64_t offset);
 void plx_kit_made_free(plx_test *t);
 
 /* ---- people.c ---- */

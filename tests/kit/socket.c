@@ -346,15 +346,24 @@ void plx_kit_socket_free(plx_test_socket *s)
 
 /* ---- what a client sends ---- */
 
+static bool is_meant(const kit_delivery *d, const kit_sent *sent)
+{
+    if (sent->info == KIT_ANY_SLOT)
+        return d->m && d->m->state == PLX_JOINED && strcmp(d->topic->name, sent->topic) == 0;
+    return d->m && d->slot == sent->info;
+}
+
 /* Nobody gets what a timer brings to a channel that has ended. */
 static void inform(plx_test_socket *s, const kit_sent *sent)
 {
+    const plx_payload message = {sent->binary ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON,
+                                 plx_slice_make(sent->payload, sent->payload_len)};
+
     for (plx_list *n = s->deliveries.next; n != &s->deliveries; n = n->next) {
         const kit_delivery *d = PLX_CONTAINER(n, kit_delivery, node);
-        if (d->slot == sent->info && d->m) {
-            plx_socket_inform(
-                s->core, plx_slice_of(sent->topic), d->m, plx_slice_of(sent->event),
-                (plx_payload){PLX_PAYLOAD_JSON, plx_slice_make(sent->payload, sent->payload_len)});
+        if (is_meant(d, sent)) {
+            plx_socket_inform(s->core, plx_slice_of(sent->topic), d->m, plx_slice_of(sent->event),
+                              message);
             return;
         }
     }

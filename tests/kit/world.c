@@ -99,8 +99,7 @@ static bool answer_next(plx_test *t)
     return true;
 }
 
-/* The offset that a repeated publication has already, or 0. */
-static uint64_t made_before(const plx_test *t, const kit_request *r)
+uint64_t plx_kit_made(const plx_test *t, const kit_request *r)
 {
     for (const plx_list *n = t->made.next; n != &t->made; n = n->next) {
         const kit_made *made = PLX_CONTAINER(n, kit_made, node);
@@ -111,7 +110,7 @@ static uint64_t made_before(const plx_test *t, const kit_request *r)
     return 0;
 }
 
-static void note_made(plx_test *t, const kit_request *r, uint64_t offset)
+void plx_kit_note_made(plx_test *t, const kit_request *r, uint64_t offset)
 {
     kit_made *made = plx_alloc_zero(1, sizeof *made);
 
@@ -125,7 +124,7 @@ static void note_made(plx_test *t, const kit_request *r, uint64_t offset)
 static void answer_publish(plx_test *t, kit_request *r)
 {
     bool numbered = r->producer[0] != '\0';
-    plx_position position = at(numbered ? made_before(t, r) : 0);
+    plx_position position = at(numbered ? plx_kit_made(t, r) : 0);
     bool repeated = position.offset > 0;
 
     if (!repeated)
@@ -134,7 +133,7 @@ static void answer_publish(plx_test *t, kit_request *r)
                                   plx_slice_make(r->payload, r->payload_len), plx_slice_of(r->from))
                        ->position;
     if (numbered && !repeated)
-        note_made(t, r, position.offset);
+        plx_kit_note_made(t, r, position.offset);
     if (r->cb.published)
         r->cb.published(r->arg, 0, &position, repeated);
 }
