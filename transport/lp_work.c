@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "channel/parting.h"
 
 #include <stdlib.h>
 
@@ -356,10 +357,11 @@ void plx_lp_work_start(plx_longpoll *lp, const plx_work *work)
 
 /* ---- the end of a session ---- */
 
-/* A session's record is dropped only when everything that it tracked was untracked: until then
- * another worker finds it again. */
+/* A session's record is dropped only when everything that it tracked was untracked and the backends
+ * were told of its end: until then another worker finds it again. */
 typedef struct cleanup {
     plx_longpoll *lp;
+    plx_partings partings;
     uint64_t fence;
     unsigned left;
     bool failed;
@@ -376,6 +378,16 @@ static void cleaned(void *arg, int err)
         plx_session_drop(c->lp->store, plx_slice_make(c->sid, PLX_SID_LEN), c->fence, ignore, NULL);
     plx_lp_unref(c->lp);
     free(c);
+}
+
+static void parting_begun(plx_partings *p)
+{
+    PLX_CONTAINER(p, cleanup, partings)->left++;
+}
+
+static void parting_ended(plx_partings *p, int err)
+{
+    cleaned(PLX_CONTAINER(p, cleanup, partings), err);
 }
 
 static void untrack_topic(plx_longpoll *lp, plx_slice sid, plx_slice topic, bool vanished,
@@ -420,10 +432,12 @@ static void clean_entry(cleanup *c, const plx_work *work, bool vanished)
     plx_lp_body_fini(&walk);
 }
 
-static void clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, bool vanished)
+/* The caller's part of it is still to come: cleaned(c, 0). */
+static cleanup *clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, bool vanished)
 {
     cleanup *c = plx_alloc_zero(1, sizeof *c);
     c->lp = plx_lp_ref(lp);
+    c->partings = (plx_partings){parting_begun, parting_ended};
     c->fence = work->fence;
     c->left = 1;
     memcpy(c->sid, work->sid.data, PLX_SID_LEN);
@@ -433,7 +447,7 @@ static void clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, b
             clean_topic(c, m->topic, vanished);
     }
     clean_entry(c, work, vanished);
-    cleaned(c, 0);
+    return c;
 }
 
 void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reason)
@@ -442,12 +456,15 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
     bool expired = strcmp(reason, "expired") == 0;
     plx_socket *s = build(lp, work, &scratch);
     plx_lp_post_gone(lp, work->sid);
-    clean(lp, work, s,
-          expired || strcmp(reason, "disconnected") == 0 || strcmp(reason, "token expired") == 0);
+    cleanup *c = clean(lp, work, s,
+                       expired || strcmp(reason, "disconnected") == 0 ||
+                           strcmp(reason, "token expired") == 0);
     if (s) {
         s->keeps_presence = true; /* that was seen to */
+        s->partings = &c->partings;
         plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);
     }
+    cleaned(c, 0);
 }
 
 void plx_lp_works_end(plx_longpoll *lp)
