@@ -53,6 +53,8 @@ void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
         return;
     m->state = PLX_ENDED;
     m->socket->membership_count--;
+    if (!m->socket->closing)
+        plx_spent_keep(&m->socket->spent, m->topic, m->bucket, m->socket->message_ms);
     plx_tracks_end(m, m->socket->closing);
     plx_timers_free(m);
     if (m->accepted)

@@ -40,8 +40,10 @@ plx_socket *plx_socket_new(const plx_socket_init *init)
 
 void plx_socket_unref(plx_socket *s)
 {
-    if (--s->refs == 0)
-        free(s);
+    if (--s->refs > 0)
+        return;
+    plx_spent_fini(&s->spent);
+    free(s);
 }
 
 plx_membership *plx_membership_new(plx_socket *s, const plx_channel_entry *entry, plx_slice topic,

@@ -26,6 +26,7 @@
 #include "channel/backends.h"
 #include "channel/diffs.h"
 #include "channel/message.h"
+#include "channel/spent.h"
 #include "store/feed.h"
 #include "store/session.h"
 #include "store/store.h"
@@ -147,6 +148,7 @@ struct plx_socket {
         next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
     /* The core's own. */
     unsigned refs;
+    plx_spent spent;            /* buckets of topics that were left */
     uint64_t message_ms;        /* when the message that is handled came: entry_ms, or plx_now_ms */
     uint16_t depth;             /* entered this often: memberships are freed at depth 0 */
     bool reap;                  /* a membership is over */

@@ -34,9 +34,9 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
     plx_lane_take_over(m);
     if (old) {
         m->replaces = old;
-        m->bucket = old->bucket;
         plx_membership_end(old, PLX_END_LEFT);
     }
+    m->bucket = plx_spent_take(&s->spent, m->topic);
     call = plx_call_new(m, PLX_CALL_JOIN, message->join_ref, message->ref, number);
     call->since = plx_recovery_read(message->payload);
     plx_call_ask(call, NULL, message->payload);

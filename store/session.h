@@ -145,6 +145,7 @@ typedef struct plx_work {
     plx_slice mount, params, claims, id;
     unsigned vsn;
     uint32_t next_slot; /* first unused slot number */
+    plx_slice note;     /* of the last commit that had one; may be empty */
     const plx_slot *slots;
     size_t slot_count;
     plx_entry entry; /* the one to work now */
@@ -190,6 +191,7 @@ typedef struct plx_commit {
     size_t set_count;
     const uint32_t *drop; /* slot numbers to remove */
     size_t drop_count;
+    const plx_slice *note; /* opaque to the store, kept for the next worker; NULL: as it is */
 } plx_commit;
 
 /* Ends the work on an entry. Wakes the poll's holder and the worker whose POST waited. On success

@@ -174,6 +174,19 @@ static void add_packed(plx_command *command, const plx_commit *c)
     plx_buf_fini(&packed);
 }
 
+/* "=" and the note, or nothing. */
+static void add_note(plx_command *command, const plx_slice *note)
+{
+    plx_buf text;
+    plx_buf_init(&text, 0);
+    if (note) {
+        plx_buf_byte(&text, '=');
+        plx_buf_add(&text, *note);
+    }
+    plx_command_add(command, plx_buf_slice(&text));
+    plx_buf_fini(&text);
+}
+
 void plx_session_commit(plx_store *s, const plx_commit *c,
                         void (*cb)(void *arg, int err, const plx_work *next), void *arg)
 {
@@ -191,6 +204,7 @@ void plx_session_commit(plx_store *s, const plx_commit *c,
     plx_command_u64(&command, c->drop_count);
     plx_command_u64(&command, c->q_count);
     plx_command_u64(&command, c->status);
+    add_note(&command, c->note);
     add_packed(&command, c);
     plx_script_send(s, &command, committed, PLX_DONE(NULL, call));
 }

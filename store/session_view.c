@@ -139,6 +139,7 @@ int plx_session_read_work(const redisReply *reply, plx_slice sid, plx_work *work
     w.params = plx_reply_slice(plx_reply_at(reply, 3));
     w.claims = plx_reply_slice(plx_reply_at(reply, 4));
     w.id = plx_reply_slice(plx_reply_at(reply, 5));
+    w.note = plx_reply_slice(plx_reply_at(reply, 10));
     if (!plx_reply_u64(plx_reply_at(reply, 0), &w.fence) ||
         !plx_reply_u64(plx_reply_at(reply, 2), &vsn) || vsn < 1 || vsn > 2 ||
         !read_number(plx_reply_at(reply, 6), &w.next_slot) ||

@@ -80,8 +80,11 @@ static size_t changed_slots(plx_lp_work *w, plx_slot *slots, plx_buf *state)
 
 static void commit(plx_lp_work *w)
 {
-    plx_buf state;
+    plx_buf state, spent;
     plx_buf_init(&state, 0);
+    plx_buf_init(&spent, 0);
+    plx_spent_pack(&w->socket->spent, &spent);
+    const plx_slice note = plx_buf_slice(&spent);
     plx_q_entry *q = plx_alloc_zero(w->out_count + 1, sizeof *q);
     for (size_t i = 0; i < w->out_count; i++)
         q[i] = w->outs[i].q;
@@ -97,6 +100,7 @@ static void commit(plx_lp_work *w)
         .set_count = changed_slots(w, set, &state),
         .drop = w->drops,
         .drop_count = w->drop_count,
+        .note = w->socket->spent.changed ? &note : NULL,
     };
     w->committing = true;
     w->calls++;
@@ -104,6 +108,7 @@ static void commit(plx_lp_work *w)
     free(set);
     free(q);
     plx_buf_fini(&state);
+    plx_buf_fini(&spent);
 }
 
 static void on_end(void *arg, int err, const plx_position *position)

@@ -288,6 +288,7 @@ static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport
         .max_channels = PLX_LP_CHANNELS,
     };
     plx_socket *s = plx_socket_new(&init);
+    plx_spent_unpack(&s->spent, work->note);
     s->entry = work->entry.id;
     s->entry_ms = work->entry.came_ms > 0 ? work->entry.came_ms : plx_wall_ms();
     for (size_t i = 0; i < work->slot_count; i++) {

@@ -1,6 +1,6 @@
 -- ARGV worker, fence, entry, lease (ms), q's max entries, q's max bytes, numbers of: slots to set,
---      slots to drop, messages; outcome (0: as the entry says); then (number, slot, state)...,
---      (number)..., (message)...
+--      slots to drop, messages; outcome (0: as the entry says); '=' and the note, or nothing; then
+--      (number, slot, state)..., (number)..., (message)...
 -- Returns ok, outcome, waiting workers, the poll's worker and generation, next work or nil;
 --      over, waiting workers, the poll's worker and generation: the queue was full, the session ended.
 
@@ -10,7 +10,7 @@ if fence ~= ARGV[2] then return {'busy'} end
 local t, worker, entry, lease = now(), ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sets, drops, messages = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local outcome, waiters = '0', get('w' .. ARGV[3]) or ''
-local at = 10
+local at = 11
 
 local function arg()
   at = at + 1
@@ -33,6 +33,7 @@ local function write_slots()
     following = math.max(following, tonumber(number) + 1) -- joined and left by this very entry
   end
   set('slot', text(following))
+  if ARGV[11] ~= '' then set('note', string.sub(ARGV[11], 2)) end
   redis.call('EXPIRE', slots, KEEP_S)
   redis.call('EXPIRE', state, KEEP_S)
 end

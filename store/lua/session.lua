@@ -5,7 +5,7 @@
 --         qn (last id in q) qbytes (ever added) qbase (of it acknowledged) ack (highest cursor)
 --         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
 --         w<entry> (workers that wait for it) | o<entry % 256> ("entry status time digest": outcomes)
---         of (the first entry whose outcome is remembered)
+--         of (the first entry whose outcome is remembered) | note (the workers' own)
 -- seen:   digest -> "entry:" or, when it is done, "entry:status"
 -- All times in ms by Redis' own clock.
 
@@ -74,7 +74,7 @@ end
 local function work(fence, entry)
   local mount, vsn, params, claims, id, slot = get('mount', 'vsn', 'params', 'claims', 'id', 'slot')
   return {fence, mount, vsn, params, claims, id, slot, redis.call('HGETALL', slots),
-    redis.call('HGETALL', state), entry or false}
+    redis.call('HGETALL', state), entry or false, get('note') or ''}
 end
 
 -- The lease and the first entry, or nil when it is held or there is nothing to do.

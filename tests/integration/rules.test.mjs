@@ -243,6 +243,20 @@ describe('rules', () => {
         assert.ok(allowed >= 5 && allowed <= 5 + Math.ceil(seconds), `${allowed} in ${seconds} s: ${reasons}`);
       });
 
+      test('rate: leaving and joining again does not fill the bucket', async () => {
+        const socket = socketOf(transport, '/open');
+        const started = Date.now();
+        let allowed = 0;
+        for (let round = 0; round < 4; round++) {
+          const channel = await joined(socket, `slow:${transport}-4`);
+          const reasons = await Promise.all(Array.from({ length: 5 }, (_, n) => reasonOf(channel.push('said', { n }))));
+          allowed += reasons.filter((r) => r === null).length;
+          await answer(channel.leave());
+        }
+        const seconds = (Date.now() - started) / 1000;
+        assert.ok(allowed >= 5 && allowed <= 5 + Math.ceil(seconds), `${allowed} in ${seconds} s`);
+      });
+
       test('with another backend', async () => {
         const channel = await joined(socketOf(transport, '/open'), 'echoed:a');
         assert.equal(await reasonOf(channel.push('said', {})), null);

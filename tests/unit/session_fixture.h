@@ -94,7 +94,9 @@ typedef struct post {
     unsigned status, work_status, vsn;
     uint32_t next_slot;
     size_t slot_count;
-    char body[128], mount[32], params[64], claims[64], id[32], sid[32], topic[32], state[32];
+    char body[128], mount[32], params[64], claims[64], id[32], sid[32], topic[32], state[32],
+        note[32];
+    uint64_t came_ms;
 } post;
 
 static UNUSED void copy(char *out, size_t size, plx_slice s)
@@ -113,6 +115,8 @@ static UNUSED void take_work(post *out, const plx_work *w)
     out->work_status = w->entry.status;
     out->vsn = w->vsn;
     out->next_slot = w->next_slot;
+    out->came_ms = w->entry.came_ms;
+    copy(out->note, sizeof out->note, w->note);
     out->slot_count = w->slot_count;
     copy(out->body, sizeof out->body, w->entry.body);
     copy(out->mount, sizeof out->mount, w->mount);

@@ -125,7 +125,7 @@ static void test_rate(void **state)
     over(s);
 }
 
-/* Joining again is no way to a full bucket. */
+/* Joining again, with or without leaving before, is no way to a full bucket. */
 static void test_rate_and_rejoin(void **state)
 {
     plx_socket *s = socket_with(limited(1, 1));
@@ -138,6 +138,19 @@ static void test_rate_and_rejoin(void **state)
     plx_buf_clear(&trace);
     client(s, "3", "4", "room:a", "ok", "{}");
     expect("reply 3 4 room:a " REFUSED("rate limited") "\n");
+    client(s, "3", "5", "room:a", "phx_leave", "{}");
+    join(s, "6", "room:a");
+    client(s, "6", "7", "room:a", "ok", "{}");
+    expect("reply 6 7 room:a " REFUSED("rate limited") "\n");
+    /* A refused join does not, either. */
+    client(s, "6", "8", "room:a", "phx_leave", "{}");
+    client(s, "9", "9", "room:a", "phx_join", "\"error\"");
+    join(s, "10", "room:a");
+    client(s, "10", "11", "room:a", "ok", "{}");
+    expect("reply 10 11 room:a " REFUSED("rate limited") "\n");
+    plx_clock_fake(6000, 0);
+    client(s, "10", "12", "room:a", "ok", "{}");
+    expect("reply 10 12 room:a ok {}\n");
     over(s);
 }
 

@@ -1,6 +1,8 @@
 /* The life of a session: polls, POSTs, leases, repetitions, ends, bounds; damaged records. */
 #include "session_fixture.h"
 
+#include "base/clock.h"
+
 #include "store/session_pack.h"
 
 static void test_only_create_makes_a_record(void **state)
@@ -43,12 +45,15 @@ static void test_post_work_commit_poll(void **state)
     assert_string_equal(p.body, "[\"1\",\"1\",\"room:a\",\"phx_join\",{}]");
     assert_int_equal(p.vsn, 2);
     assert_int_equal(p.next_slot, 1);
+    assert_string_equal(p.note, "");
+    assert_true(p.came_ms > 1600000000000 && p.came_ms <= plx_wall_ms() + 1000);
 
-    /* The commit: a slot, a reply that opens it, another with barriers. */
+    /* The commit: a note, a slot, a reply that opens it, another with barriers. */
     plx_slot slot = {.number = 1,
                      .topic = PLX_LIT("room:a"),
                      .start = {"EPOCH", 12},
                      .state = PLX_LIT("{\"assigns\":1}")};
+    static const plx_slice note = PLX_LIT("=a note\n");
     plx_barrier barriers[] = {{1, 12345678901234u}, {4000000000u, 0}};
     plx_q_entry q[] = {
         {.kind = PLX_Q_OPEN, .slot = slot, .text = PLX_LIT("reply")},
@@ -60,7 +65,8 @@ static void test_post_work_commit_poll(void **state)
                                         .q = q,
                                         .q_count = 3,
                                         .set = &slot,
-                                        .set_count = 1});
+                                        .set_count = 1,
+                                        .note = &note});
     assert_int_equal(done.err, 0);
     assert_false(done.has_work);
     WAIT(&r, boxes[1].wakes == 1 && boxes[0].done == 1);
@@ -107,6 +113,7 @@ static void test_post_work_commit_poll(void **state)
     assert_int_equal(p.slot_count, 1);
     assert_string_equal(p.topic, "room:a");
     assert_string_equal(p.state, "{\"assigns\":1}");
+    assert_string_equal(p.note, "=a note\n");
     assert_int_equal(p.next_slot, 2);
     uint32_t gone = 1;
     done = commit(b, &(plx_commit){.sid = PLX_LIT("life"),
