@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "channel/report.h"
 #include "fcgi/answer.h"
 #include "fcgi/api.h"
 #include "fcgi/request.h"
@@ -137,6 +138,7 @@ plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config)
         return NULL;
     }
     app->hooks = plx_hooks_new(loop);
+    plx_report_hooks(app->hooks);
     plx_channels_start(app->channels, config->socket_count, app->hooks);
     app->store = plx_store_open(loop, config, &options);
     app->longpoll = plx_longpoll_new(app->store, config, app->channels);
@@ -168,6 +170,7 @@ void plx_app_close(plx_app *app)
     plx_longpoll_free(app->longpoll);
     plx_channels_stop(app->channels, app->config->socket_count);
     plx_channels_close(app->channels, app->config->socket_count);
+    plx_report_hooks(NULL);
     plx_hooks_free(app->hooks);
     plx_store_close(app->store);
     free(app);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/workers.h"
+#include "channel/report.h"
 #include "store/presence.h"
 #include "transport/ws_server.h"
 
@@ -163,6 +164,7 @@ static void start(worker *w, int listen_fd)
     ev_init(&w->patience, on_patience);
     w->patience.data = w;
     w->hooks = plx_hooks_new(w->loop);
+    plx_report_hooks(w->hooks);
     plx_channels_start(w->channels, w->config->socket_count, w->hooks);
     w->store = plx_store_open(w->loop, w->config, &options);
     w->server = plx_ws_server_new(w->store, w->config, w->channels);
@@ -177,6 +179,7 @@ static void stop(worker *w)
     ev_timer_stop(w->loop, &w->patience);
     say_goodbye(w);
     plx_channels_stop(w->channels, w->config->socket_count);
+    plx_report_hooks(NULL);
     plx_hooks_free(w->hooks);
     plx_store_close(w->store);
     ev_signal_stop(w->loop, &w->sigterm);
