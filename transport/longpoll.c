@@ -278,6 +278,11 @@ size_t plx_longpoll_parked(const plx_longpoll *lp)
     return n;
 }
 
+bool plx_longpoll_cleaning(const plx_longpoll *lp)
+{
+    return lp->cleanups > 0;
+}
+
 static void on_drain_check(struct ev_loop *loop, ev_timer *t, int events)
 {
     (void)events;

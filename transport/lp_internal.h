@@ -35,6 +35,7 @@ struct plx_longpoll {
     plx_record_sweep owners;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
+    unsigned cleanups;                      /* sessions being cleaned up after */
     plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */
     plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
