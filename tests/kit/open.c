@@ -23,6 +23,7 @@ plx_test *plx_test_new(void)
     plx_list_init(&t->broadcasts);
     plx_list_init(&t->read);
     plx_list_init(&t->timers);
+    plx_list_init(&t->made);
     plx_buf_init(&t->refusal, 0);
     plx_kit_clock_set(t, 1);
     for (unsigned i = 0; i < KIT_WORKERS; i++) {
@@ -61,6 +62,7 @@ void plx_test_free(plx_test *t)
     plx_kit_settle(t);
     while (!plx_list_empty(&t->topics))
         plx_kit_topic_free(PLX_CONTAINER(t->topics.next, kit_topic, node));
+    plx_kit_made_free(t);
     plx_kit_letters_free(&t->broadcasts);
     plx_kit_letters_free(&t->read);
     plx_buf_fini(&t->refusal);

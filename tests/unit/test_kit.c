@@ -15,8 +15,9 @@
 
 /* ---- the module under test ---- */
 
-static unsigned opened, closed;
-static plx_call *kept; /* of "later" */
+static unsigned opened, closed, asked;
+static char asked_ids[8][64]; /* of orders */
+static plx_call *kept;        /* of "later" */
 
 static int shop_open(const char *pattern, const char *settings, void **state, const char **error)
 {
@@ -62,6 +63,9 @@ static void order(plx_channel *ch, plx_call *call, plx_payload payload)
 {
     char text[64];
     int n = atoi(strchr(plx_channel_assigns(ch).data, ':') + 1) + 1;
+    plx_slice id = plx_call_message_id(call);
+
+    snprintf(asked_ids[asked++ % 8], sizeof asked_ids[0], "%.*s", (int)id.len, id.data);
 
     snprintf(text, sizeof text, "{\"orders\":%d}", n);
     plx_channel_assign(ch, plx_slice_of(text));
@@ -458,6 +462,51 @@ static void test_workers(void **state)
     plx_test_free(w);
 }
 
+/* A worker dies over a message: it is handled twice, and has happened once. */
+static void test_worker_dies(void **state)
+{
+    unsigned ref;
+
+    (void)state;
+    set_stage(PLX_TEST_LONGPOLL);
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+    plx_test_flush(bob);
+    plx_test_worker_dies(ann);
+    plx_test_subscribe_and_join(ann, "shop:1", "{'n': 1}");
+    plx_test_assert_push(bob, "shop:1", "came", "{'n': 1}");
+    plx_test_refute_push(bob, NULL, "came", NULL);
+    plx_test_assert_push(ann, NULL, "presence_state", "{'ann': {'metas': ['_']}}");
+    plx_test_assert_push(ann, NULL, "welcome", NULL);
+    plx_test_refute_push(ann, NULL, "welcome", NULL);
+
+    asked = 0;
+    plx_test_worker_dies(ann);
+    ref = plx_test_push(ann, "shop:1", "order", "{'what': 'tea'}");
+    assert_int_equal(asked, 2);
+    assert_string_equal(asked_ids[0], asked_ids[1]);
+    plx_test_assert_reply(ann, ref, "ok", "{'orders': 1}");
+    plx_test_refute_reply(ann, ref);
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'tea'}");
+    plx_test_refute_push(bob, NULL, "ordered", NULL);
+    ref = plx_test_push(ann, "shop:1", "order", "{'what': 'milk'}");
+    assert_int_equal(asked, 3);
+    assert_string_not_equal(asked_ids[1], asked_ids[2]);
+    plx_test_assert_reply(ann, ref, "ok", "{'orders': 2}");
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'milk'}");
+
+    plx_test_worker_dies(ann);
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 50}");
+    plx_test_advance(t, 1000);
+    plx_test_assert_push(ann, "shop:1", "reminder", NULL);
+    plx_test_refute_push(ann, "shop:1", "reminder", NULL);
+    plx_test_worker_dies(ann);
+    ref = plx_test_leave(ann, "shop:1");
+    plx_test_assert_reply(ann, ref, "ok", "{}");
+    plx_test_assert_close(ann, "shop:1");
+    plx_test_assert_presence(t, "shop:1", "{'bob': '_'}");
+    strike();
+}
+
 /* ---- what an assertion says ---- */
 
 static jmp_buf failed;
@@ -582,12 +631,13 @@ static void test_module(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),      cmocka_unit_test(test_push),
-        cmocka_unit_test(test_shout),     cmocka_unit_test(test_presence),
-        cmocka_unit_test(test_end),       cmocka_unit_test(test_later),
-        cmocka_unit_test(test_workers),   cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_intercept), cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),      cmocka_unit_test(test_module),
+        cmocka_unit_test(test_join),        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),       cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_failures),    cmocka_unit_test(test_open),
+        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);
