@@ -1,6 +1,7 @@
 /* A world: its workers, and the backends that they have opened. */
 #include "base/error.h"
 #include "tests/kit/kit.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MESSAGE_MAX 1048576
@@ -221,6 +222,21 @@ void plx_test_module_at(plx_test *t, const char *pattern, const char *path, cons
                         const char *file, int line)
 {
     must_open(t, pattern, NULL, path, settings, file, line);
+}
+
+void plx_test_history(plx_test *t, const char *pattern, unsigned size)
+{
+    for (size_t i = 0; i < t->section.channel_count; i++) {
+        plx_channel_config *c = &t->channels[i];
+        if (strcmp(c->pattern, pattern) != 0)
+            continue;
+        c->has_history = true;
+        c->history_size = size;
+        c->history_ttl_s = 600;
+        return;
+    }
+    fprintf(stderr, "pollux-test: no channel \"%s\" has been opened\n", pattern);
+    abort();
 }
 
 const char *plx_test_refusal(plx_test *t, const char *pattern, const plx_backend *backend,

@@ -58,6 +58,10 @@ void plx_test_free(plx_test *t);
 /* The same with a shared object, by its path. */
 #define plx_test_module(t, pattern, path, settings)                                                \
     plx_test_module_at(t, pattern, path, settings, __FILE__, __LINE__)
+/* The channel of this pattern has `history { size = ... }`: clients may join with {"since":
+ * POSITION}, the join's response tells positions. */
+void plx_test_history(plx_test *t, const char *pattern, unsigned size);
+
 /* Tries to open a backend and closes it again. NULL, or what it says against it (valid until the
  * next call). */
 const char *plx_test_refusal(plx_test *t, const char *pattern, const plx_backend *backend,

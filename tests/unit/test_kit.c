@@ -462,6 +462,41 @@ static void test_workers(void **state)
     plx_test_free(w);
 }
 
+/* Who comes back with a position gets what was said meanwhile, as in production. */
+static void play_history(void)
+{
+    char since[128], position[64];
+    const char *response;
+
+    plx_test_history(t, "shop:*", 2);
+    plx_test_subscribe_and_join(bob, "shop:1", NULL);
+    response = plx_test_subscribe_and_join(ann, "shop:1", NULL);
+    assert_true(plx_object_text(plx_slice_of(response), "position", position, sizeof position) > 0);
+    plx_test_leave(ann, "shop:1");
+    plx_test_flush(ann);
+    plx_test_push(bob, "shop:1", "shout", "{'n': 1}");
+    plx_test_push(bob, "shop:1", "shout", "{'n': 2}");
+    snprintf(since, sizeof since, "{'since': '%s'}", position);
+    response = plx_test_subscribe_and_join(ann, "shop:1", since);
+    assert_string_equal(plx_object_get(plx_slice_of(response), "recovered").data,
+                        strstr(response, "false"));
+    plx_test_refute_push(ann, NULL, "shout", NULL); /* the join's own broadcasts are in it, too */
+
+    assert_true(plx_object_text(plx_slice_of(response), "position", position, sizeof position) > 0);
+    plx_test_leave(ann, "shop:1");
+    plx_test_push(bob, "shop:1", "shout", "{'n': 3}");
+    snprintf(since, sizeof since, "{'since': '%s', 'as': 'nobody'}", position);
+    plx_test_assert_reply(ann, plx_test_join(ann, "shop:1", since), "ok", "{'recovered': true}");
+    plx_test_assert_push(ann, "shop:1", "shout", "{'n': 3}");
+    plx_test_refute_push(ann, "shop:1", "shout", NULL);
+}
+
+static void test_history(void **state)
+{
+    (void)state;
+    on_both(play_history);
+}
+
 /* A worker dies over a message: it is handled twice, and has happened once. */
 static void test_worker_dies(void **state)
 {
@@ -635,9 +670,9 @@ int main(void)
         cmocka_unit_test(test_shout),       cmocka_unit_test(test_presence),
         cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
         cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_intercept),
-        cmocka_unit_test(test_failures),    cmocka_unit_test(test_open),
-        cmocka_unit_test(test_module),
+        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
+        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);
