@@ -76,24 +76,6 @@ static void put_text(json_object *report, const char *name, const char *text)
     plx_json_put(report, name, plx_json_new_text(plx_slice_of(text)));
 }
 
-json_object *plx_report_new(plx_store *s, const char *kind)
-{
-    json_object *report = plx_json_new_object();
-    char host[256] = "";
-
-    gethostname(host, sizeof host - 1);
-    put_text(report, "worker", plx_store_worker(s));
-    put_text(report, "kind", kind);
-    put_text(report, "host", host);
-    plx_json_put(report, "pid", plx_json_new_number((uint64_t)getpid()));
-    put_text(report, "version", PLX_VERSION);
-    plx_json_put(report, "uptime_s", plx_json_new_number(plx_store_age_ms(s) / 1000));
-    count_store(report, plx_store_counters_get(s));
-    count_core(report, &plx_counted);
-    count_process(report);
-    return report;
-}
-
 static json_object *hook_report(const plx_hook *hook)
 {
     const plx_hook_counters *c = plx_hook_counts(hook);
@@ -112,17 +94,41 @@ static json_object *hook_report(const plx_hook *hook)
     return report;
 }
 
-void plx_report_hooks(json_object *report, const plx_hooks *hooks)
-{
-    const plx_hook *hook = NULL;
-    json_object *list;
+static const plx_hooks *hooks; /* a process is one worker */
 
-    if (!json_object_object_get_ex(report, "hooks", &list)) {
-        list = plx_json_new_array();
-        plx_json_put(report, "hooks", list);
-    }
-    while ((hook = plx_hooks_next(hooks, hook)))
+void plx_report_hooks(const plx_hooks *of)
+{
+    hooks = of;
+}
+
+static void add_hooks(json_object *report)
+{
+    const plx_hook *hook = plx_hooks_next(hooks, NULL);
+    json_object *list = plx_json_new_array();
+
+    for (; hook; hook = plx_hooks_next(hooks, hook))
         plx_json_push(list, hook_report(hook));
+    plx_json_put(report, "hooks", list);
+}
+
+json_object *plx_report_new(plx_store *s, const char *kind)
+{
+    json_object *report = plx_json_new_object();
+    char host[256] = "";
+
+    gethostname(host, sizeof host - 1);
+    put_text(report, "worker", plx_store_worker(s));
+    put_text(report, "kind", kind);
+    put_text(report, "host", host);
+    plx_json_put(report, "pid", plx_json_new_number((uint64_t)getpid()));
+    put_text(report, "version", PLX_VERSION);
+    plx_json_put(report, "uptime_s", plx_json_new_number(plx_store_age_ms(s) / 1000));
+    count_store(report, plx_store_counters_get(s));
+    count_core(report, &plx_counted);
+    count_process(report);
+    if (hooks)
+        add_hooks(report);
+    return report;
 }
 
 void plx_report_finish(json_object *report, plx_buf *out)

@@ -19,8 +19,8 @@ json_object *plx_report_new(plx_store *s, const char *kind);
 
 void plx_report_count(json_object *report, const char *name, uint64_t n);
 
-/* Adds the counters of every hook of the worker. NULL is fine. */
-void plx_report_hooks(json_object *report, const plx_hooks *hooks);
+/* This worker's hooks, of which its reports tell from now on; borrowed until NULL is given. */
+void plx_report_hooks(const plx_hooks *hooks);
 
 /* Appends its text and frees it. */
 void plx_report_finish(json_object *report, plx_buf *out);

@@ -3,9 +3,11 @@
 #include "base/alloc.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "channel/report.h"
 #include "fcgi/answer.h"
 #include "fcgi/api.h"
 #include "fcgi/request.h"
+#include "store/session.h"
 #include "transport/longpoll.h"
 
 #include <stdlib.h>
@@ -23,6 +25,7 @@ struct plx_app {
     plx_api *api;
     plx_store_watch watch;
     ev_timer wait; /* runs until `ready` was called */
+    bool sweeping;
     void (*ready)(void *arg);
     void *ready_arg;
 };
@@ -75,6 +78,28 @@ void plx_app_wait(plx_app *app, uint64_t wait_ms, void (*ready)(void *arg), void
     app->ready_arg = arg;
     ev_timer_set(&app->wait, seconds, 0);
     ev_timer_start(app->loop, &app->wait);
+}
+
+/* ---- sweeping ---- */
+
+static void on_swept(void *arg)
+{
+    plx_app *app = arg;
+
+    app->sweeping = false;
+}
+
+void plx_app_sweep(plx_app *app)
+{
+    if (!plx_store_up(app->store))
+        return;
+    app->sweeping = true;
+    plx_session_sweep_once(app->store, on_swept, app);
+}
+
+bool plx_app_sweeping(const plx_app *app)
+{
+    return app->sweeping || plx_longpoll_cleaning(app->longpoll);
 }
 
 /* ---- requests ---- */
@@ -137,6 +162,7 @@ plx_app *plx_app_open(struct ev_loop *loop, const plx_config *config)
         return NULL;
     }
     app->hooks = plx_hooks_new(loop);
+    plx_report_hooks(app->hooks);
     plx_channels_start(app->channels, config->socket_count, app->hooks);
     app->store = plx_store_open(loop, config, &options);
     app->longpoll = plx_longpoll_new(app->store, config, app->channels);
@@ -168,6 +194,7 @@ void plx_app_close(plx_app *app)
     plx_longpoll_free(app->longpoll);
     plx_channels_stop(app->channels, app->config->socket_count);
     plx_channels_close(app->channels, app->config->socket_count);
+    plx_report_hooks(NULL);
     plx_hooks_free(app->hooks);
     plx_store_close(app->store);
     free(app);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/workers.h"
+#include "channel/report.h"
 #include "store/presence.h"
 #include "transport/ws_server.h"
 
@@ -123,6 +124,18 @@ static void on_goodbye_late(struct ev_loop *loop, ev_timer *t, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Applications are told who has left with the last sockets; whatever takes too long is left to the
+ * other workers, who find it with this one's lease. */
+static void tell_leaves(worker *w)
+{
+    ev_timer late;
+    ev_timer_init(&late, on_goodbye_late, GOODBYE_S, 0.);
+    ev_timer_start(w->loop, &late);
+    while (plx_channels_leaves(w->channels, w->config->socket_count) > 0 && ev_is_active(&late))
+        ev_run(w->loop, EVRUN_ONCE);
+    ev_timer_stop(w->loop, &late);
+}
+
 /* What the sockets had tracked, and this worker's lease. */
 static void say_goodbye(worker *w)
 {
@@ -163,6 +176,7 @@ static void start(worker *w, int listen_fd)
     ev_init(&w->patience, on_patience);
     w->patience.data = w;
     w->hooks = plx_hooks_new(w->loop);
+    plx_report_hooks(w->hooks);
     plx_channels_start(w->channels, w->config->socket_count, w->hooks);
     w->store = plx_store_open(w->loop, w->config, &options);
     w->server = plx_ws_server_new(w->store, w->config, w->channels);
@@ -175,8 +189,10 @@ static void stop(worker *w)
     report(w->server);
     plx_ws_server_free(w->server);
     ev_timer_stop(w->loop, &w->patience);
+    tell_leaves(w);
     say_goodbye(w);
     plx_channels_stop(w->channels, w->config->socket_count);
+    plx_report_hooks(NULL);
     plx_hooks_free(w->hooks);
     plx_store_close(w->store);
     ev_signal_stop(w->loop, &w->sigterm);
