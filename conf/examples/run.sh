@@ -164,6 +164,7 @@ pm = ondemand
 pm.max_children = 20
 catch_workers_output = yes
 decorate_workers_output = no
+env[POLLUX_API] = http://127.0.0.1:$port/api
 php_admin_value[session.save_path] = $run/sessions
 END
     as_nobody app.log "$fpm" --nodaemonize --fpm-config "$work/php-fpm.conf"
