@@ -117,7 +117,7 @@ static void check_hook(const plx_socket_config *s, unsigned line, const plx_conf
                        plx_problems *p)
 {
     const plx_auth_config *a = &s->auth;
-    bool cookie = false;
+    bool ambient = false; /* what a browser sends along, whichever page asks */
     if (!a->url)
         plx_problem_add(p, line,
                         "auth has no good 'url' (expected url = where the application is asked, "
@@ -127,11 +127,13 @@ static void check_hook(const plx_socket_config *s, unsigned line, const plx_conf
                         "auth has no good 'secret' (expected secret = what the questions are "
                         "signed with, at least 20 characters)");
     for (size_t i = 0; i < a->headers.count; i++)
-        cookie = cookie || strcasecmp(a->headers.items[i], "cookie") == 0;
-    for (size_t i = 0; cookie && i < s->check_origin.count; i++)
+        ambient = ambient || strcasecmp(a->headers.items[i], "cookie") == 0 ||
+                  strcasecmp(a->headers.items[i], "authorization") == 0;
+    for (size_t i = 0; ambient && i < s->check_origin.count; i++)
         if (strcmp(s->check_origin.items[i], "any") == 0)
             plx_problem_add(p, plx_config_line(notes, &s->check_origin, line),
-                            "'check_origin' is \"any\" although cookies authenticate: every web "
+                            "'check_origin' is \"any\" although cookies or browsers' passwords "
+                            "authenticate: every web "
                             "page could open sockets in its visitors' names (expected \"same\" or "
                             "the site's origins)");
 }

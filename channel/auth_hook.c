@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json_scan.h"
+#include "base/log.h"
 #include "base/utf8.h"
 #include "channel/auth_cache.h"
 
@@ -20,6 +21,7 @@ struct plx_auth_hook {
     plx_hook *hook;
     plx_auth_cache *cache;
     plx_auth_hook_counters counters;
+    size_t waiting_bytes;
     plx_buf reason; /* of the answer that is being told */
 };
 
@@ -146,6 +148,13 @@ static int write_question(const plx_auth_hook *h, const plx_auth_guest *guest, p
 
 /* ---- the answer ---- */
 
+/* What a guest costs who waits: its request's head and parameters, kept by the transport, are in
+ * the key once more. */
+static size_t cost_of(size_t key_len)
+{
+    return 3 * key_len + 2048;
+}
+
 /* What an application wrote. */
 typedef struct statement {
     plx_auth_answer answer;
@@ -230,6 +239,7 @@ static void on_answer(void *arg, int err, plx_slice json)
     } else if (err != 0) {
         s.answer.err = PLX_E_DOWN; /* whatever it was: the guest can't help it */
     }
+    h->waiting_bytes -= cost_of(q->key_len);
     count(h, s.answer.err);
     if (s.cache_s > 0)
         plx_auth_cache_put(h->cache, plx_slice_make(q->key, q->key_len), s.answer.err == 0,
@@ -263,7 +273,14 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
     plx_buf_init(&body, QUESTION_MAX);
     if (write_question(h, guest, &key, &body) != 0) {
         *known = (plx_auth_answer){.err = PLX_E_INVALID};
-    } else if (!recall(h, plx_buf_slice(&key), known)) {
+    } else if (recall(h, plx_buf_slice(&key), known)) {
+        /* without a question */
+    } else if (h->waiting_bytes + cost_of(key.len) > PLX_AUTH_WAITING_BYTES) {
+        plx_log_limited(PLX_WARNING, "%s: too many wait for the application", h->socket->path);
+        *known = (plx_auth_answer){.err = PLX_E_DOWN};
+        count(h, known->err);
+    } else {
+        h->waiting_bytes += cost_of(key.len);
         q = plx_alloc(sizeof *q + key.len);
         *q = (plx_auth_question){.hook = h, .cb = cb, .arg = arg, .key_len = key.len};
         memcpy(q->key, key.data, key.len);
@@ -279,6 +296,7 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
 
 void plx_auth_question_cancel(plx_auth_question *q)
 {
+    q->hook->waiting_bytes -= cost_of(q->key_len);
     plx_question_cancel(q->question);
     free(q);
 }

@@ -23,6 +23,8 @@
 #define PLX_AUTH_CACHE_ENTRIES 10000
 #define PLX_AUTH_CACHE_BYTES   8388608
 #define PLX_AUTH_CACHE_MAX_S   86400
+/* What may wait for answers at a time, also those who share a question: memory, roughly. */
+#define PLX_AUTH_WAITING_BYTES 33554432
 
 typedef struct plx_auth_hook plx_auth_hook;
 typedef struct plx_auth_question plx_auth_question;

@@ -7,6 +7,7 @@
 #include "fcgi/answer.h"
 #include "fcgi/api.h"
 #include "fcgi/request.h"
+#include "store/session.h"
 #include "transport/longpoll.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct plx_app {
     plx_api *api;
     plx_store_watch watch;
     ev_timer wait; /* runs until `ready` was called */
+    bool sweeping;
     void (*ready)(void *arg);
     void *ready_arg;
 };
@@ -76,6 +78,28 @@ void plx_app_wait(plx_app *app, uint64_t wait_ms, void (*ready)(void *arg), void
     app->ready_arg = arg;
     ev_timer_set(&app->wait, seconds, 0);
     ev_timer_start(app->loop, &app->wait);
+}
+
+/* ---- sweeping ---- */
+
+static void on_swept(void *arg)
+{
+    plx_app *app = arg;
+
+    app->sweeping = false;
+}
+
+void plx_app_sweep(plx_app *app)
+{
+    if (!plx_store_up(app->store))
+        return;
+    app->sweeping = true;
+    plx_session_sweep_once(app->store, on_swept, app);
+}
+
+bool plx_app_sweeping(const plx_app *app)
+{
+    return app->sweeping || plx_longpoll_cleaning(app->longpoll);
 }
 
 /* ---- requests ---- */

@@ -25,6 +25,12 @@ void plx_app_wait(plx_app *app, uint64_t wait_ms, void (*ready)(void *arg), void
  * plx_acceptor_options.handle with the app as arg. */
 void plx_app_handle(void *app, plx_http_request *r);
 
+/* For a process that lives for one request: cleans up after a few sessions that have ended. Not
+ * before Redis is there (plx_app_wait). */
+void plx_app_sweep(plx_app *app);
+/* Whether that goes on. */
+bool plx_app_sweeping(const plx_app *app);
+
 /* A planned stop: parked polls are answered now; `done` is called when nothing is under way. */
 void plx_app_drain(plx_app *app, void (*done)(void *arg), void *arg);
 

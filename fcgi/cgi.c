@@ -19,6 +19,7 @@
 #define GONE_CHECK_S      0.5
 #define ANSWER_S          60.0 /* longer than any window */
 #define FINISH_S          3.0  /* for what an answered request leaves to do */
+#define SWEPT_CHECK_S     0.02
 
 extern char **environ;
 
@@ -26,7 +27,7 @@ struct cgi {
     plx_request request;
     struct ev_loop *loop;
     plx_app *app;
-    ev_timer gone_check, limit;
+    ev_timer gone_check, limit, swept_check;
     ev_signal term;
     bool over;     /* answered, or nobody is there to be answered */
     bool draining; /* plx_app_drain was called, which is for once */
@@ -177,9 +178,22 @@ static void on_limit(struct ev_loop *loop, ev_timer *t, int revents)
     give_up(c);
 }
 
+static void on_swept_check(struct ev_loop *loop, ev_timer *t, int revents)
+{
+    const struct cgi *c = t->data;
+
+    (void)revents;
+    if (!plx_app_sweeping(c->app))
+        ev_break(loop, EVBREAK_ALL);
+}
+
 static void on_drained(void *arg)
 {
-    ev_break(((struct cgi *)arg)->loop, EVBREAK_ALL);
+    struct cgi *c = arg;
+
+    ev_timer_init(&c->swept_check, on_swept_check, 0, SWEPT_CHECK_S);
+    c->swept_check.data = c;
+    ev_timer_start(c->loop, &c->swept_check);
 }
 
 static void drain(struct cgi *c)
@@ -203,6 +217,7 @@ static void on_ready(void *arg)
 {
     struct cgi *c = arg;
 
+    plx_app_sweep(c->app); /* where there is no daemon nobody else does */
     plx_app_handle(c->app, &c->request.http);
 }
 
@@ -223,6 +238,7 @@ static void finish(struct cgi *c)
     drain(c);
     ev_run(c->loop, 0);
     ev_timer_stop(c->loop, &c->limit);
+    ev_timer_stop(c->loop, &c->swept_check);
     ev_signal_stop(c->loop, &c->term);
 }
 

@@ -37,6 +37,7 @@ static struct {
     [PLX_SCRIPT_DROP] = {{plx_lua_session, plx_lua_drop}, ""},
     [PLX_SCRIPT_DUE] = {{plx_lua_due}, ""},
     [PLX_SCRIPT_LISTED] = {{plx_lua_listed}, ""},
+    [PLX_SCRIPT_ANSWERING] = {{plx_lua_answering}, ""},
     [PLX_SCRIPT_PRESENCE_CHANGE] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_change}, ""},
     [PLX_SCRIPT_PRESENCE_FLUSH] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_flush}, ""},
     [PLX_SCRIPT_PRESENCE_STATE] = {{plx_lua_topic, plx_lua_presence, plx_lua_presence_state}, ""},

@@ -223,6 +223,11 @@ typedef struct plx_session_sweep {
     void (*ended)(struct plx_session_sweep *sweep, const plx_work *work, const char *reason);
 } plx_session_sweep;
 void plx_session_sweep_start(plx_store *s, plx_session_sweep *sweep);
+/* For a process that ends before it would sweep (CGI), once, soon after the start: looks at a few
+ * due sessions, provided that processes like this one found Redis answering for a whole lease
+ * period. done(arg), never before the return, when there is nothing more to ask; those that were
+ * won have been given to `ended` then. */
+void plx_session_sweep_once(plx_store *s, void (*done)(void *arg), void *arg);
 void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(void *arg, int err),
                       void *arg);
 

@@ -7,7 +7,9 @@
  *
  * Nobody is declared dead because Redis stood still: a worker sweeps only after
  * its connections have worked for a whole lease period, and a look that took long
- * to arrive is answered "late" by the script.
+ * to arrive is answered "late" by the script. A process that lives for one request
+ * can't know that: such processes note in Redis when they were there, and sweep when
+ * none of the pauses between them was long (plx_session_sweep_once).
  */
 #include "store/sweep.h"
 #include "base/alloc.h"
@@ -15,10 +17,13 @@
 #include "base/error.h"
 #include "store/session_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define EVERY_S      1.0
 #define BATCH        100
+#define ONCE_BATCH   4
+#define PAUSE_MS     (PLX_LEASE_MS + 1000)
 #define MAX_DELAY_MS 2000
 
 struct plx_sweeper {
@@ -27,13 +32,21 @@ struct plx_sweeper {
     ev_timer timer;
     unsigned in_flight;
     bool more, stopped;
+    void (*once)(void *arg); /* called when this pass is over, which is not repeated */
+    void *once_arg;
 };
 
 static void ask_due(plx_sweeper *sw);
 
 static void one_answered(plx_sweeper *sw)
 {
-    if (--sw->in_flight == 0 && sw->more && !sw->stopped)
+    void (*once)(void *arg) = sw->once;
+    if (--sw->in_flight > 0)
+        return;
+    sw->once = NULL;
+    if (once)
+        once(sw->once_arg);
+    else if (sw->more && !sw->stopped)
         ask_due(sw);
 }
 
@@ -122,10 +135,38 @@ static void ask_due(plx_sweeper *sw)
     char *key = plx_asprintf("%ssweep", plx_store_prefix(sw->store));
     plx_command_str(&c, key);
     free(key);
-    plx_command_u64(&c, BATCH);
+    plx_command_u64(&c, sw->once ? ONCE_BATCH : BATCH);
     plx_command_u64(&c, plx_random_below(1u << 30));
     sw->in_flight++;
     plx_script_send(sw->store, &c, due, PLX_DONE(NULL, sw));
+}
+
+/* For how long others have found Redis answering. */
+static void asked_around(const plx_done *done, int err, const redisReply *reply)
+{
+    plx_sweeper *sw = done->arg;
+    uint64_t ms = 0;
+    if (!err && !plx_reply_u64(reply, &ms))
+        err = plx_store_odd("how long Redis answers");
+    if (!err && !sw->stopped && ms >= PLX_LEASE_MS)
+        ask_due(sw);
+    one_answered(sw);
+}
+
+void plx_session_sweep_once(plx_store *s, void (*done)(void *arg), void *arg)
+{
+    plx_sweeper *sw = s->sweeper;
+    plx_command c;
+    assert(sw && sw->in_flight == 0);
+    sw->once = done;
+    sw->once_arg = arg;
+    plx_script_begin(&c, PLX_SCRIPT_ANSWERING, 1);
+    char *key = plx_asprintf("%sanswering", plx_store_prefix(s));
+    plx_command_str(&c, key);
+    free(key);
+    plx_command_u64(&c, PAUSE_MS);
+    sw->in_flight++;
+    plx_script_send(s, &c, asked_around, PLX_DONE(NULL, sw));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)

@@ -278,6 +278,11 @@ size_t plx_longpoll_parked(const plx_longpoll *lp)
     return n;
 }
 
+bool plx_longpoll_cleaning(const plx_longpoll *lp)
+{
+    return lp->cleanups > 0;
+}
+
 static void on_drain_check(struct ev_loop *loop, ev_timer *t, int events)
 {
     (void)events;
@@ -294,6 +299,7 @@ void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg)
     lp->drained = done;
     lp->drained_arg = arg;
     plx_lp_polls_end(lp);
+    plx_lp_connects_drain(lp);
     ev_timer_init(&lp->drain_check, on_drain_check, 0., DRAIN_CHECK_S);
     lp->drain_check.data = lp;
     ev_timer_start(lp->loop, &lp->drain_check);

@@ -35,6 +35,8 @@ void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg);
 
 /* Requests that are held now: parked polls, waiting POSTs and connects. */
 size_t plx_longpoll_parked(const plx_longpoll *lp);
+/* Whether some session is being cleaned up after. */
+bool plx_longpoll_cleaning(const plx_longpoll *lp);
 
 void plx_longpoll_free(plx_longpoll *lp);
 

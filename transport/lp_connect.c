@@ -98,6 +98,7 @@ static plx_lp_connecting *hold(plx_longpoll *lp, plx_http_request *http,
 static void wait(plx_lp_connecting *c, enum connect_state state, uint64_t wait_ms)
 {
     c->state = state;
+    ev_timer_stop(c->lp->loop, &c->timer);
     ev_timer_set(&c->timer, plx_lp_seconds(wait_ms), 0.);
     ev_timer_start(c->lp->loop, &c->timer);
 }
@@ -238,8 +239,20 @@ void plx_lp_connect(const plx_lp_request *r)
     };
     plx_lp_connecting *c = hold(r->lp, r->http, r->socket);
     plx_connecting *asking = plx_connect_start(&who, judged, c);
-    if (asking)
-        c->asking = asking;
+    if (!asking)
+        return;
+    c->asking = asking;
+    if (r->lp->draining)
+        wait(c, ASKING, PLX_LP_DRAIN_MS);
+}
+
+void plx_lp_connects_drain(plx_longpoll *lp)
+{
+    for (plx_list *n = lp->connects.next; n != &lp->connects; n = n->next) {
+        plx_lp_connecting *c = PLX_CONTAINER(n, plx_lp_connecting, node);
+        if (c->state == ASKING)
+            wait(c, ASKING, PLX_LP_DRAIN_MS);
+    }
 }
 
 void plx_lp_connects_end(plx_longpoll *lp)

@@ -16,6 +16,8 @@
 
 /* How long a connect waits for an absent Redis before it is told to come back. */
 #define PLX_LP_CONNECT_WAIT_MS 5000
+/* How long a stopping worker waits for applications that are asked. */
+#define PLX_LP_DRAIN_MS 2500
 /* A client notices a lost answer only after 20 s, so a session lives at least this long. */
 #define PLX_LP_MIN_LIFE_MS 30000
 /* Joined topics of one session: the token has a mark for each, and must go through web servers. */
@@ -33,6 +35,7 @@ struct plx_longpoll {
     plx_record_sweep owners;
     plx_store_watch up;
     plx_list connects, polls, posts, works; /* everything that is under way, by node */
+    unsigned cleanups;                      /* sessions being cleaned up after */
     plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */
     plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
     plx_list dirty;                         /* polls that got something this loop turn */
@@ -77,6 +80,8 @@ void plx_lp_connect_up(plx_longpoll *lp);
 /* Answers a refusal after a random delay, because clients retry without any. */
 void plx_lp_refuse(plx_longpoll *lp, plx_http_request *http);
 void plx_lp_connects_end(plx_longpoll *lp);
+/* The worker stops: applications that are asked have little time left. */
+void plx_lp_connects_drain(plx_longpoll *lp);
 
 /* lp_poll.c: a poll. Takes the cursor (moves its memory) and the genuine token's text. */
 void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor);

@@ -269,8 +269,7 @@ static void end_unrouted(plx_lp_work *w, const plx_slot *slot)
     drop_slot(w, slot->number);
 }
 
-/* The session's socket as its record says; NULL when its mount is configured no more. */
-static plx_socket *build(plx_longpoll *lp, const plx_work *work, void *transport)
+plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *transport)
 {
     size_t index;
     if (find_socket(lp, work->mount, &index))
@@ -306,7 +305,7 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
     w->first_new_slot = w->next_slot = work->next_slot > 0 ? work->next_slot : 1;
     w->settled = w->committing = false;
     clear_outs(w);
-    w->socket = build(w->lp, work, w);
+    w->socket = plx_lp_work_build(w->lp, work, w);
     if (w->socket == NULL) {
         plx_session_end(w->lp->store, plx_lp_work_sid(w), "unmounted", ignore, NULL);
         plx_lp_work_release(w);
@@ -353,102 +352,6 @@ void plx_lp_work_start(plx_longpoll *lp, const plx_work *work)
     w->renew.data = w;
     ev_timer_start(lp->loop, &w->renew);
     plx_lp_work_entry(w, work);
-}
-
-/* ---- the end of a session ---- */
-
-/* A session's record is dropped only when everything that it tracked was untracked: until then
- * another worker finds it again. */
-typedef struct cleanup {
-    plx_longpoll *lp;
-    uint64_t fence;
-    unsigned left;
-    bool failed;
-    char sid[PLX_SID_LEN + 1];
-} cleanup;
-
-static void cleaned(void *arg, int err)
-{
-    cleanup *c = arg;
-    c->failed = c->failed || err != 0;
-    if (--c->left > 0)
-        return;
-    if (!c->failed)
-        plx_session_drop(c->lp->store, plx_slice_make(c->sid, PLX_SID_LEN), c->fence, ignore, NULL);
-    plx_lp_unref(c->lp);
-    free(c);
-}
-
-static void untrack_topic(plx_longpoll *lp, plx_slice sid, plx_slice topic, bool vanished,
-                          plx_presence_cb *cb, void *arg)
-{
-    const plx_presence_rules *rules =
-        plx_channels_presence(lp->channels, lp->config->socket_count, topic);
-    static const plx_presence_rules standard = {.window_ms = 50, .ttl_s = 86400};
-    const plx_untrack u = {.topic = topic, .owner = sid, .socket = sid, .grace = vanished};
-    plx_presence_untrack(lp->store, rules ? rules : &standard, &u, cb, arg);
-}
-
-void plx_lp_work_untrack(plx_lp_work *w)
-{
-    for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
-        const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
-        if (m->tracks)
-            untrack_topic(w->lp, plx_lp_work_sid(w), m->topic, false, NULL, NULL);
-    }
-}
-
-static void clean_topic(cleanup *c, plx_slice topic, bool vanished)
-{
-    c->left++;
-    untrack_topic(c->lp, plx_slice_make(c->sid, PLX_SID_LEN), topic, vanished, cleaned, c);
-}
-
-/* A worker that died over this entry may have tracked what its joins ask for. */
-static void clean_entry(cleanup *c, const plx_work *work, bool vanished)
-{
-    plx_lp_body walk;
-    plx_message m;
-    plx_slice body = work->entry.body;
-    if (work->entry.id == 0 || work->entry.kind != PLX_ENTRY_POST || body.len == 0)
-        return;
-    plx_lp_body_init(&walk, work->vsn == 1 ? PLX_V1 : PLX_V2, body.data[0] == 'n',
-                     plx_slice_make(body.data + 1, body.len - 1));
-    while (plx_lp_body_next(&walk, &m) > 0)
-        if (m.event.kind == PLX_TERM_STRING && plx_slice_is(m.event.text, "phx_join") &&
-            m.topic.kind == PLX_TERM_STRING && m.topic.text.len > 0)
-            clean_topic(c, m.topic.text, vanished);
-    plx_lp_body_fini(&walk);
-}
-
-static void clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, bool vanished)
-{
-    cleanup *c = plx_alloc_zero(1, sizeof *c);
-    c->lp = plx_lp_ref(lp);
-    c->fence = work->fence;
-    c->left = 1;
-    memcpy(c->sid, work->sid.data, PLX_SID_LEN);
-    for (plx_list *n = s ? s->memberships.next : NULL; s && n != &s->memberships; n = n->next) {
-        const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
-        if (m->tracks)
-            clean_topic(c, m->topic, vanished);
-    }
-    clean_entry(c, work, vanished);
-    cleaned(c, 0);
-}
-
-void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reason)
-{
-    plx_lp_work scratch = {.lp = lp, .abandoned = true};
-    bool expired = strcmp(reason, "expired") == 0;
-    plx_socket *s = build(lp, work, &scratch);
-    plx_lp_post_gone(lp, work->sid);
-    clean(lp, work, s,
-          expired || strcmp(reason, "disconnected") == 0 || strcmp(reason, "token expired") == 0);
-    if (s) {
-        s->keeps_presence = true; /* that was seen to */
-        plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);
-    }
 }
 
 void plx_lp_works_end(plx_longpoll *lp)

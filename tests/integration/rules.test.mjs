@@ -1,11 +1,14 @@
 // Who may connect, join and push, decided by configuration and tokens alone: every rule, on both
 // transports, with phoenix.js.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { request } from '../lib/http.mjs';
+import { LongPollClient } from '../lib/longpoll.mjs';
 import { answer, page } from '../lib/phoenix.mjs';
-import { SLOW, startStack } from '../lib/stack.mjs';
+import { BUILD, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { jwt, keyPair, ticket } from '../lib/tokens.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -20,6 +23,7 @@ const CHANNELS = `
     channel "slow:*"   { backend = "relay" reply = true rate { per_s = 1 burst = 5 } }
     channel "echoed:*" { backend = "echo" events = { "said" } rate { per_s = 1000 } max_payload_bytes = 20 }
     channel "known:*"  { backend = "relay" reply = true join = "authenticated" }
+    channel "dies:*"   { backend = "module" path = "${BUILD}/modules/dies.so" settings = "@DIR@/flag" rate { per_s = 1 burst = 2 } }
     channel "deny:*"   { backend = "relay" join = "none" }
     channel "mute:*"   { backend = "relay" push = "none" }
     channel "user:*"   { backend = "relay" reply = true only_topic = "user:{claims.user_id}" }`;
@@ -38,6 +42,7 @@ api { path = "/api" keys = { "test-api-key-0123456789" } }
 `;
 
 let stack;
+let dir;
 const pages = [];
 
 /** The status that a connect gets: "open", or the HTTP or body status of its refusal. */
@@ -86,11 +91,13 @@ async function joined(socket, topic, params) {
 
 describe('rules', () => {
   before(async () => {
-    stack = await startStack({ config: { text: CONFIG }, fcgi: 3, ws: 2 });
+    dir = tempDir('rules');
+    stack = await startStack({ config: { text: CONFIG.replaceAll('@DIR@', dir) }, fcgi: 3, ws: 2 });
   });
   after(async () => {
     for (const p of pages) p.close();
     await stack?.stop();
+    fs.rmSync(dir, { recursive: true, force: true });
   });
 
   for (const transport of ['websocket', 'longpoll'])
@@ -264,6 +271,37 @@ describe('rules', () => {
         assert.equal(await reasonOf(channel.push('said', { t: 'x'.repeat(20) })), 'payload too large');
       });
     });
+
+  // Of two at once one is spent. The next request's first push is let through and broadcast, and its
+  // worker is gone before it is answered. Seconds later, when the bucket is full again, another worker
+  // handles the same request: by when it came, the first push is let in and the second one is not.
+  test('rate: a request that is handled again after a crash gets the answers that it would have got', { timeout: 60000 * SLOW }, async () => {
+    const got = [];
+    const c = new LongPollClient(`${stack.url}/open/longpoll`);
+    c.onMessage = ([, , topic, event, payload]) => got.push(`${topic} ${event === 'phx_reply' ? `${payload.status} ${payload.response.reason ?? ''}` : event}`);
+    await c.open();
+    c.start();
+    try {
+      let topic;
+      for (let n = 0, late = true; late; n++) {
+        topic = `dies:${n}`;
+        await c.send([c.message(topic, 'phx_join', {})]);
+        await until('the join', () => got.length === 1, 5000 * SLOW);
+        const started = Date.now();
+        await c.send([c.message(topic, 'first', {})]);
+        await until('its reply', () => got.length === 4, 5000 * SLOW);
+        got.length = 0;
+        late = Date.now() - started > 500; // a slow machine: the bucket would be full too soon
+      }
+      fs.writeFileSync(path.join(dir, 'flag'), '');
+      await c.send(['die', 'second'].map((event) => c.message(topic, event, {})));
+      await until('all replies', () => got.length === 4, 20000 * SLOW);
+      assert.ok(!fs.existsSync(path.join(dir, 'flag')), 'a worker died');
+      assert.deepEqual(got.map((g) => g.slice(topic.length + 1)), ['die', 'again', 'ok ', 'error rate limited']);
+    } finally {
+      await c.stop();
+    }
+  });
 
   test('what the log says of refusals: the reason, nothing of the token', async () => {
     const token = ticket(KEY, { exp: 1 });

@@ -24,6 +24,7 @@
 
 #define KIT_WORKERS      2
 #define KIT_CHANNELS_MAX 32
+#define KIT_ANY_SLOT     UINT32_MAX
 
 /* A worker: its handle to the store is itself. */
 struct plx_store {
@@ -56,12 +57,22 @@ typedef struct kit_topic {
     bool changed; /* a diff is due */
 } kit_topic;
 
+/* A publication of a long-polling client: it is made once, however often it is asked for. */
+typedef struct kit_made {
+    plx_list node; /* in test->made */
+    char *producer;
+    uint64_t entry, offset;
+    uint32_t index;
+} kit_made;
+
 /* Something asked of the store. */
 typedef struct kit_request {
     plx_list node;
     void (*answer)(plx_test *t, struct kit_request *r); /* carries it out; r is freed afterwards */
-    char *topic, *event, *payload, *from;
+    char *topic, *event, *payload, *from, *producer;
     size_t payload_len;
+    uint64_t entry;
+    uint32_t index;
     char *ref, *prev, *owner, *socket, *key, *meta;
     enum plx_kind kind;
     uint64_t size; /* of the history */
@@ -107,6 +118,11 @@ typedef struct kit_delivery {
     char *state; /* long-poll: as plx_membership_pack wrote it */
     size_t state_len;
     char *assigns; /* the same for people */
+    struct {
+        uint64_t after;
+        plx_diffs diffs;
+        bool open;
+    } before; /* a rehearsal */
 } kit_delivery;
 
 typedef struct kit_end {
@@ -118,7 +134,7 @@ typedef struct kit_end {
 /* A message that a client sent, or that a timer brought, and that has not been handled yet. */
 typedef struct kit_sent {
     plx_list node;
-    uint32_t info; /* not 0: for handle_info of this slot; event is its name */
+    uint32_t info; /* not 0: for handle_info of this slot (any: by its topic); event is its name */
     char *topic, *event, *payload;
     size_t payload_len;
     bool binary;
@@ -136,6 +152,9 @@ struct plx_test_socket {
     unsigned ref;
     uint64_t entry;
     uint32_t slots;
+    bool dies, rehearses; /* see repeat.c */
+    uint32_t slots_before;
+    unsigned letters_before;
     plx_list sent, deliveries, mailbox, ends;
 };
 
@@ -144,7 +163,7 @@ struct plx_test {
     plx_socket_config section;
     plx_channel_config channels[KIT_CHANNELS_MAX];
     plx_store workers[KIT_WORKERS];
-    plx_list topics, sockets, requests, broadcasts, read, timers;
+    plx_list topics, sockets, requests, broadcasts, read, timers, made;
     unsigned names;
     unsigned turn; /* the worker of the next long-polling message */
     uint64_t now_ms;
@@ -162,6 +181,10 @@ void plx_kit_settle(plx_test *t);
 /* Counts what is done in one go; something that answers itself for ever ends here. */
 void plx_kit_count(unsigned *steps);
 void plx_kit_topic_free(kit_topic *topic);
+/* The offset that a repeated publication has already, or 0. */
+uint64_t plx_kit_made(const plx_test *t, const kit_request *r);
+void plx_kit_note_made(plx_test *t, const kit_request *r, uint64_t offset);
+void plx_kit_made_free(plx_test *t);
 
 /* ---- people.c ---- */
 /* Publishes the changes of one topic; false: there are none anywhere. */
@@ -180,8 +203,8 @@ void plx_kit_delivery_free(kit_delivery *d);
 bool plx_kit_socket_deliver(plx_test_socket *s);
 /* A membership waits for a state that does not come any more by itself: any will do. */
 bool plx_kit_socket_impatient(plx_test_socket *s);
-/* Handles the oldest message that was sent; false: there is none. */
-bool plx_kit_socket_handle_next(plx_test_socket *s);
+/* Handles the oldest message that was sent; false: there is none. keep: it will come again. */
+bool plx_kit_socket_handle_next(plx_test_socket *s, bool keep);
 void plx_kit_socket_free(plx_test_socket *s);
 
 /* ---- longpoll.c ---- */
@@ -189,6 +212,11 @@ void plx_kit_socket_free(plx_test_socket *s);
 bool plx_kit_longpoll_work(plx_test_socket *s);
 /* Builds the session's socket in the next worker. */
 void plx_kit_longpoll_build(plx_test_socket *s);
+
+/* ---- repeat.c ---- */
+/* What follows will be taken back by the other. */
+void plx_kit_rehearse(plx_test_socket *s);
+void plx_kit_take_back(plx_test_socket *s);
 
 /* A membership that only looks: the socket is built, and thrown away by plx_kit_longpoll_forget. */
 void plx_kit_longpoll_forget(plx_test_socket *s);

@@ -1,6 +1,7 @@
 /* A world: its workers, and the backends that they have opened. */
 #include "base/error.h"
 #include "tests/kit/kit.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MESSAGE_MAX 1048576
@@ -23,6 +24,7 @@ plx_test *plx_test_new(void)
     plx_list_init(&t->broadcasts);
     plx_list_init(&t->read);
     plx_list_init(&t->timers);
+    plx_list_init(&t->made);
     plx_buf_init(&t->refusal, 0);
     plx_kit_clock_set(t, 1);
     for (unsigned i = 0; i < KIT_WORKERS; i++) {
@@ -61,6 +63,7 @@ void plx_test_free(plx_test *t)
     plx_kit_settle(t);
     while (!plx_list_empty(&t->topics))
         plx_kit_topic_free(PLX_CONTAINER(t->topics.next, kit_topic, node));
+    plx_kit_made_free(t);
     plx_kit_letters_free(&t->broadcasts);
     plx_kit_letters_free(&t->read);
     plx_buf_fini(&t->refusal);
@@ -219,6 +222,21 @@ void plx_test_module_at(plx_test *t, const char *pattern, const char *path, cons
                         const char *file, int line)
 {
     must_open(t, pattern, NULL, path, settings, file, line);
+}
+
+void plx_test_history(plx_test *t, const char *pattern, unsigned size)
+{
+    for (size_t i = 0; i < t->section.channel_count; i++) {
+        plx_channel_config *c = &t->channels[i];
+        if (strcmp(c->pattern, pattern) != 0)
+            continue;
+        c->has_history = true;
+        c->history_size = size;
+        c->history_ttl_s = 600;
+        return;
+    }
+    fprintf(stderr, "pollux-test: no channel \"%s\" has been opened\n", pattern);
+    abort();
 }
 
 const char *plx_test_refusal(plx_test *t, const char *pattern, const plx_backend *backend,

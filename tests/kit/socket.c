@@ -203,7 +203,7 @@ static void on_closed(plx_socket *s, plx_membership *m)
 {
     kit_delivery *d = plx_kit_delivery_of(client_of(s), m);
 
-    if (d && client_of(s)->dissolving)
+    if (d && (client_of(s)->dissolving || client_of(s)->rehearses))
         d->m = NULL;
     else if (d)
         plx_kit_delivery_free(d);
@@ -346,15 +346,24 @@ void plx_kit_socket_free(plx_test_socket *s)
 
 /* ---- what a client sends ---- */
 
+static bool is_meant(const kit_delivery *d, const kit_sent *sent)
+{
+    if (sent->info == KIT_ANY_SLOT)
+        return d->m && d->m->state == PLX_JOINED && strcmp(d->topic->name, sent->topic) == 0;
+    return d->m && d->slot == sent->info;
+}
+
 /* Nobody gets what a timer brings to a channel that has ended. */
 static void inform(plx_test_socket *s, const kit_sent *sent)
 {
+    const plx_payload message = {sent->binary ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON,
+                                 plx_slice_make(sent->payload, sent->payload_len)};
+
     for (plx_list *n = s->deliveries.next; n != &s->deliveries; n = n->next) {
         const kit_delivery *d = PLX_CONTAINER(n, kit_delivery, node);
-        if (d->slot == sent->info && d->m) {
-            plx_socket_inform(
-                s->core, plx_slice_of(sent->topic), d->m, plx_slice_of(sent->event),
-                (plx_payload){PLX_PAYLOAD_JSON, plx_slice_make(sent->payload, sent->payload_len)});
+        if (is_meant(d, sent)) {
+            plx_socket_inform(s->core, plx_slice_of(sent->topic), d->m, plx_slice_of(sent->event),
+                              message);
             return;
         }
     }
@@ -375,15 +384,19 @@ static void handle(plx_test_socket *s, const kit_sent *sent)
     plx_socket_handle(s->core, &m);
 }
 
-bool plx_kit_socket_handle_next(plx_test_socket *s)
+bool plx_kit_socket_handle_next(plx_test_socket *s, bool keep)
 {
-    plx_list one, *n = plx_list_shift(&s->sent);
+    plx_list one, *n = s->sent.next;
+    const kit_sent *sent = PLX_CONTAINER(n, kit_sent, node);
 
-    if (!n)
+    if (n == &s->sent)
         return false;
-    (PLX_CONTAINER(n, kit_sent, node)->info ? inform : handle)(s, PLX_CONTAINER(n, kit_sent, node));
     plx_list_init(&one);
-    plx_list_push(&one, n);
+    if (!keep) {
+        plx_list_remove(n);
+        plx_list_push(&one, n);
+    }
+    (sent->info ? inform : handle)(s, sent);
     sent_free(&one);
     return true;
 }
@@ -403,7 +416,7 @@ unsigned plx_test_push_payload(plx_test_socket *s, const char *topic, const char
     if (s->closed)
         sent_free(&s->sent); /* as after a lost connection */
     else if (!s->longpoll)
-        plx_kit_socket_handle_next(s);
+        plx_kit_socket_handle_next(s, false);
     plx_kit_settle(s->test);
     return s->ref;
 }

@@ -26,6 +26,9 @@
  * workers (each has opened the backend for itself), and gives a long-polling client's messages to
  * them in turn. A WebSocket client stays with one.
  *
+ * What the kit does not have is an event loop: watchers of a module's own on plx_channel_loop have
+ * no place here. Test such a module with its answers given by the test.
+ *
  * Texts of JSON may be written with single quotes. In a pattern an object matches every object that
  * has (at least) its members, as a map does in Elixir's patterns; "_" matches any value; lists and
  * everything else have to be equal. NULL matches every payload.
@@ -58,6 +61,10 @@ void plx_test_free(plx_test *t);
 /* The same with a shared object, by its path. */
 #define plx_test_module(t, pattern, path, settings)                                                \
     plx_test_module_at(t, pattern, path, settings, __FILE__, __LINE__)
+/* The channel of this pattern has `history { size = ... }`: clients may join with {"since":
+ * POSITION}, the join's response tells positions. */
+void plx_test_history(plx_test *t, const char *pattern, unsigned size);
+
 /* Tries to open a backend and closes it again. NULL, or what it says against it (valid until the
  * next call). */
 const char *plx_test_refusal(plx_test *t, const char *pattern, const plx_backend *backend,
@@ -89,6 +96,12 @@ plx_test_socket *plx_test_connect(plx_test *t, const plx_test_client *client);
 /* The connection is closed (of a long-polling client: it is not heard of any more, and its session
  * expires). The mailbox stays. */
 void plx_test_close(plx_test_socket *s);
+
+/* The worker that handles the next message of this long-polling client dies before what became of
+ * it is kept. Another one handles the message again, with the same plx_call_message_id: "at least
+ * once". What the first one broadcast and tracked is not doubled, and what it told the client was
+ * never sent; but its backend's function was called. */
+void plx_test_worker_dies(plx_test_socket *s);
 
 /* These send a message; what comes of it is in the mailbox. Each returns the message's ref. */
 unsigned plx_test_join(plx_test_socket *s, const char *topic, const char *json);

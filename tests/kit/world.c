@@ -78,7 +78,7 @@ kit_request *plx_kit_ask(plx_test *t, void (*answer)(plx_test *t, kit_request *r
 
 static void request_free(kit_request *r)
 {
-    char *const texts[] = {r->topic, r->event, r->payload, r->from, r->ref,
+    char *const texts[] = {r->topic, r->event, r->payload, r->from, r->producer, r->ref,
                            r->prev,  r->owner, r->socket,  r->key,  r->meta};
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -99,15 +99,53 @@ static bool answer_next(plx_test *t)
     return true;
 }
 
+uint64_t plx_kit_made(const plx_test *t, const kit_request *r)
+{
+    for (const plx_list *n = t->made.next; n != &t->made; n = n->next) {
+        const kit_made *made = PLX_CONTAINER(n, kit_made, node);
+        if (made->entry == r->entry && made->index == r->index &&
+            strcmp(made->producer, r->producer) == 0)
+            return made->offset;
+    }
+    return 0;
+}
+
+void plx_kit_note_made(plx_test *t, const kit_request *r, uint64_t offset)
+{
+    kit_made *made = plx_alloc_zero(1, sizeof *made);
+
+    made->producer = plx_strdup(r->producer);
+    made->entry = r->entry;
+    made->index = r->index;
+    made->offset = offset;
+    plx_list_push(&t->made, &made->node);
+}
+
 static void answer_publish(plx_test *t, kit_request *r)
 {
-    kit_topic *topic = plx_kit_topic(t, plx_slice_of(r->topic));
-    plx_event *e =
-        plx_kit_append(t, topic, r->kind, plx_slice_of(r->event),
-                       plx_slice_make(r->payload, r->payload_len), plx_slice_of(r->from));
+    bool numbered = r->producer[0] != '\0';
+    plx_position position = at(numbered ? plx_kit_made(t, r) : 0);
+    bool repeated = position.offset > 0;
 
+    if (!repeated)
+        position = plx_kit_append(t, plx_kit_topic(t, plx_slice_of(r->topic)), r->kind,
+                                  plx_slice_of(r->event),
+                                  plx_slice_make(r->payload, r->payload_len), plx_slice_of(r->from))
+                       ->position;
+    if (numbered && !repeated)
+        plx_kit_note_made(t, r, position.offset);
     if (r->cb.published)
-        r->cb.published(r->arg, 0, &e->position, false);
+        r->cb.published(r->arg, 0, &position, repeated);
+}
+
+void plx_kit_made_free(plx_test *t)
+{
+    plx_list *n;
+
+    while ((n = plx_list_shift(&t->made))) {
+        free(PLX_CONTAINER(n, kit_made, node)->producer);
+        free(PLX_CONTAINER(n, kit_made, node));
+    }
 }
 
 void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *cb, void *arg)
@@ -119,6 +157,9 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
     r->payload = plx_slice_dup(p->payload);
     r->payload_len = p->payload.len;
     r->from = plx_slice_dup(p->from);
+    r->producer = plx_slice_dup(p->producer);
+    r->entry = p->entry;
+    r->index = p->index;
     r->kind = p->kind;
     r->cb.published = cb;
 }

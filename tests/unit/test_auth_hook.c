@@ -320,6 +320,28 @@ static void test_too_large_a_question(void **state)
     free(large);
 }
 
+/* Everybody who waits costs memory, whether the question is shared or not. */
+static void test_waiting_is_bounded(void **state)
+{
+    (void)state;
+    char large[10001];
+    memset(large, 'x', 10000);
+    large[10000] = '\0';
+    cookie = large;
+    plx_auth_question *some[3000];
+    size_t n = 0;
+    while ((some[n] = ask("{}")))
+        assert_true(++n < 3000);
+    assert_int_equal(got.err, PLX_E_DOWN);
+    assert_in_range(n, 900, 1100);
+    plx_auth_question_cancel(some[--n]);
+    some[n] = ask("{}");
+    assert_non_null(some[n++]);
+    assert_null(ask("{}"));
+    answer_asked(0, "{\"status\":\"ok\"}");
+    assert_non_null(ask("{}"));
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -353,6 +375,7 @@ int main(void)
         TEST(test_kept_refusal),
         TEST(test_bounded),
         TEST(test_too_large_a_question),
+        TEST(test_waiting_is_bounded),
         TEST(test_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,9 @@ static const bad_case bad_cases[] = {
     {IN_SOCKET("auth { type = hook secret = " KEY
                " url = \"http://a/b\" }\ncheck_origin = { any }"),
      4, "\"any\" although cookies", "same"},
+    {IN_SOCKET("auth { type = hook secret = " KEY
+               " url = \"http://a/b\" headers = { Authorization } }\ncheck_origin = { any }"),
+     4, "\"any\" although cookies", "same"},
     {IN_AUTH("csrf_param = x"), 4, "belong together", "both"},
     {IN_SOCKET("auth { type = phoenix_token salt = x }"), 3, "no good 'secret'", "secret_key_base"},
     {IN_SOCKET("auth { type = phoenix_token secret = \"01234567890123456789\" }"), 3,

@@ -15,8 +15,9 @@
 
 /* ---- the module under test ---- */
 
-static unsigned opened, closed;
-static plx_call *kept; /* of "later" */
+static unsigned opened, closed, asked;
+static char asked_ids[8][64]; /* of orders */
+static plx_call *kept;        /* of "later" */
 
 static int shop_open(const char *pattern, const char *settings, void **state, const char **error)
 {
@@ -62,6 +63,9 @@ static void order(plx_channel *ch, plx_call *call, plx_payload payload)
 {
     char text[64];
     int n = atoi(strchr(plx_channel_assigns(ch).data, ':') + 1) + 1;
+    plx_slice id = plx_call_message_id(call);
+
+    snprintf(asked_ids[asked++ % 8], sizeof asked_ids[0], "%.*s", (int)id.len, id.data);
 
     snprintf(text, sizeof text, "{\"orders\":%d}", n);
     plx_channel_assign(ch, plx_slice_of(text));
@@ -458,6 +462,86 @@ static void test_workers(void **state)
     plx_test_free(w);
 }
 
+/* Who comes back with a position gets what was said meanwhile, as in production. */
+static void play_history(void)
+{
+    char since[128], position[64];
+    const char *response;
+
+    plx_test_history(t, "shop:*", 2);
+    plx_test_subscribe_and_join(bob, "shop:1", NULL);
+    response = plx_test_subscribe_and_join(ann, "shop:1", NULL);
+    assert_true(plx_object_text(plx_slice_of(response), "position", position, sizeof position) > 0);
+    plx_test_leave(ann, "shop:1");
+    plx_test_flush(ann);
+    plx_test_push(bob, "shop:1", "shout", "{'n': 1}");
+    plx_test_push(bob, "shop:1", "shout", "{'n': 2}");
+    snprintf(since, sizeof since, "{'since': '%s'}", position);
+    response = plx_test_subscribe_and_join(ann, "shop:1", since);
+    assert_string_equal(plx_object_get(plx_slice_of(response), "recovered").data,
+                        strstr(response, "false"));
+    plx_test_refute_push(ann, NULL, "shout", NULL); /* the join's own broadcasts are in it, too */
+
+    assert_true(plx_object_text(plx_slice_of(response), "position", position, sizeof position) > 0);
+    plx_test_leave(ann, "shop:1");
+    plx_test_push(bob, "shop:1", "shout", "{'n': 3}");
+    snprintf(since, sizeof since, "{'since': '%s', 'as': 'nobody'}", position);
+    plx_test_assert_reply(ann, plx_test_join(ann, "shop:1", since), "ok", "{'recovered': true}");
+    plx_test_assert_push(ann, "shop:1", "shout", "{'n': 3}");
+    plx_test_refute_push(ann, "shop:1", "shout", NULL);
+}
+
+static void test_history(void **state)
+{
+    (void)state;
+    on_both(play_history);
+}
+
+/* A worker dies over a message: it is handled twice, and has happened once. */
+static void test_worker_dies(void **state)
+{
+    unsigned ref;
+
+    (void)state;
+    set_stage(PLX_TEST_LONGPOLL);
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+    plx_test_flush(bob);
+    plx_test_worker_dies(ann);
+    plx_test_subscribe_and_join(ann, "shop:1", "{'n': 1}");
+    plx_test_assert_push(bob, "shop:1", "came", "{'n': 1}");
+    plx_test_refute_push(bob, NULL, "came", NULL);
+    plx_test_assert_push(ann, NULL, "presence_state", "{'ann': {'metas': ['_']}}");
+    plx_test_assert_push(ann, NULL, "welcome", NULL);
+    plx_test_refute_push(ann, NULL, "welcome", NULL);
+
+    asked = 0;
+    plx_test_worker_dies(ann);
+    ref = plx_test_push(ann, "shop:1", "order", "{'what': 'tea'}");
+    assert_int_equal(asked, 2);
+    assert_string_equal(asked_ids[0], asked_ids[1]);
+    plx_test_assert_reply(ann, ref, "ok", "{'orders': 1}");
+    plx_test_refute_reply(ann, ref);
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'tea'}");
+    plx_test_refute_push(bob, NULL, "ordered", NULL);
+    ref = plx_test_push(ann, "shop:1", "order", "{'what': 'milk'}");
+    assert_int_equal(asked, 3);
+    assert_string_not_equal(asked_ids[1], asked_ids[2]);
+    plx_test_assert_reply(ann, ref, "ok", "{'orders': 2}");
+    plx_test_assert_push(bob, "shop:1", "ordered", "{'what': 'milk'}");
+
+    plx_test_worker_dies(ann);
+    plx_test_push(ann, "shop:1", "remind", "{'ms': 50}");
+    plx_test_advance(t, 1000);
+    plx_test_assert_push(ann, "shop:1", "reminder", NULL);
+    plx_test_refute_push(ann, "shop:1", "reminder", NULL);
+    plx_test_worker_dies(ann);
+    ref = plx_test_leave(ann, "shop:1");
+    plx_test_assert_reply(ann, ref, "ok", "{}");
+    plx_test_assert_close(ann, "shop:1");
+    plx_test_assert_presence(t, "shop:1", "{'bob': '_'}");
+    strike();
+}
+
 /* ---- what an assertion says ---- */
 
 static jmp_buf failed;
@@ -582,12 +666,13 @@ static void test_module(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),      cmocka_unit_test(test_push),
-        cmocka_unit_test(test_shout),     cmocka_unit_test(test_presence),
-        cmocka_unit_test(test_end),       cmocka_unit_test(test_later),
-        cmocka_unit_test(test_workers),   cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_intercept), cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),      cmocka_unit_test(test_module),
+        cmocka_unit_test(test_join),        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),       cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
+        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);

@@ -183,6 +183,23 @@ static void test_drain_waits_for_the_answer(void **state)
     assert_int_equal(drained, 1);
 }
 
+/* Nor for longer than a stopping worker has. */
+static void test_drain_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    drained = 0;
+    connect_with("a", "");
+    plx_longpoll_drain(lp, on_drained, NULL);
+    connect_with("b", "x=1");
+    advance(2499);
+    expect("");
+    advance(51);
+    expect("a HTTP 503 500\nb HTTP 503 500\n");
+    assert_int_equal(cancelled_count, 2);
+    advance(50);
+    assert_int_equal(drained, 1);
+}
+
 static void test_end_while_asked(void **state)
 {
     (void)state;
@@ -321,6 +338,7 @@ int main(void)
         TEST_HOOK(test_client_goes_while_asked),
         TEST_HOOK(test_redis_goes_meanwhile),
         TEST_HOOK(test_drain_waits_for_the_answer),
+        TEST_HOOK(test_drain_does_not_wait_for_ever),
         TEST_HOOK(test_end_while_asked),
         TEST(test_expiry_goes_with_the_session),
         TEST(test_expiry_while_redis_is_away),

@@ -32,6 +32,50 @@ static unsigned swept(void)
     return sweeps[0].ended + sweeps[1].ended + sweeps[2].ended;
 }
 
+static void on_once(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* How many a process that lives for a moment has won. */
+static unsigned swept_once(plx_store *s)
+{
+    bool over = false;
+    unsigned before = sweeps[0].ended;
+    plx_session_sweep_once(s, on_once, &over);
+    WAIT(&r, over);
+    return sweeps[0].ended - before;
+}
+
+/* No one of them knows for how long Redis has answered; all together do. */
+static void test_processes_that_come_and_go(void **state)
+{
+    (void)state;
+    plx_store *s = store_up(&r);
+    sweeps[0] = (sweep){.sweep = {on_ended}, .store = s};
+    plx_session_sweep_start(s, &sweeps[0].sweep);
+    for (unsigned i = 0; i < 10; i++) {
+        char sid[32];
+        snprintf(sid, sizeof sid, "sw-once-%u", i);
+        create(a, sid, "", 1);
+    }
+    redis_idle(&r, 5);                  /* all of them are due */
+    assert_int_equal(swept_once(s), 0); /* the first ever */
+    assert_int_equal(swept_once(s), 0);
+    redis_do(&r, "HINCRBY plx:answering since -3000");
+    assert_int_equal(swept_once(s), 0);
+    redis_do(&r, "HINCRBY plx:answering since -1000");
+    assert_int_equal(swept_once(s), 4); /* a few only: its web server waits for it */
+    redis_do(&r, "HINCRBY plx:answering last -6000");
+    assert_int_equal(swept_once(s), 0); /* nobody knows what was in between */
+    assert_int_equal(swept_once(s), 0);
+    redis_do(&r, "HINCRBY plx:answering since 3600000"); /* the clock went back */
+    assert_int_equal(swept_once(s), 0);
+    redis_do(&r, "HINCRBY plx:answering since -5000");
+    assert_int_equal(swept_once(s), 4);
+    plx_store_close(s);
+}
+
 static void test_sweep_by_exactly_one(void **state)
 {
     (void)state;
@@ -235,6 +279,7 @@ static void test_restart_of_redis(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_processes_that_come_and_go),
         cmocka_unit_test(test_sweep_by_exactly_one),
         cmocka_unit_test(test_sweep_of_a_session_that_went_on),
         cmocka_unit_test(test_sweep_of_an_expired_token),
