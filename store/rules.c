@@ -10,8 +10,8 @@
 
 #define AGAIN_S 60.
 
-/* Of the rules, and of the keys that a publication writes: lua/public/call.lua says the same. To be raised
- * with any change that makes an older publish.lua wrong. */
+/* Of the rules, and of the keys that a publication writes: lua/public/call.lua says the same. To be
+ * raised with any change that makes an older publish.lua wrong. */
 #define FORMAT 1
 
 struct plx_rules {

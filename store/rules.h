@@ -1,6 +1,6 @@
-/* What is configured, written where the script for other programs finds it (store/lua/public/call.lua): a
- * JSON text under "<prefix>rules". By every worker, whenever it has connected, and once a minute,
- * because a Redis that was emptied has none. */
+/* What is configured, written where the script for other programs finds it
+ * (store/lua/public/call.lua): a JSON text under "<prefix>rules". By every worker, whenever it has
+ * connected, and once a minute, because a Redis that was emptied has none. */
 #ifndef PLX_STORE_RULES_H
 #define PLX_STORE_RULES_H
 

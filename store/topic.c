@@ -37,7 +37,8 @@ static void published(const plx_done *done, int err, const redisReply *reply)
 }
 
 /* Hashed: a key may hold any bytes, also such that would make it another topic's key. With SHA-1,
- * which scripts in Redis have, too (lua/public/call.lua): who may publish may choose keys anyway. */
+ * which scripts in Redis have, too (lua/public/call.lua): who may publish may choose keys anyway.
+ */
 static void add_idempotency_key(plx_command *c, const plx_store *s, const plx_publication *p)
 {
     uint8_t digest[20];
