@@ -44,8 +44,8 @@ test('compiles out of tree with pkg-config, passes its unit test, and installs',
   }
 });
 
-describe('played', () => {
-  const example = new Example('game');
+for (const server of ['lighttpd', 'nginx']) describe(`played behind ${server}`, () => {
+  const example = new Example('game', { server });
   before(() => example.start(), { timeout: 120000 * SLOW });
   after(() => example.stop());
   let room = 0;
