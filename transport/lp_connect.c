@@ -229,6 +229,7 @@ void plx_lp_connect(const plx_lp_request *r)
         .config = r->lp->config,
         .socket = r->socket,
         .hook = r->channels->auth,
+        .admitter = &r->channels->admitter,
         .transport = "longpoll",
         .request = r->http,
         .path_vars = r->route->vars,

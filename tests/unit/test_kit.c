@@ -138,6 +138,11 @@ static void shop_in(void *state, plx_channel *ch, plx_call *call, plx_slice even
         kept = call;
     } else if (plx_slice_is(event, "remind")) {
         remind(ch, call, payload);
+    } else if (plx_slice_is(event, "whisper")) {
+        assert_int_equal(
+            plx_channel_send(ch, call, plx_slice_of("bob"), plx_channel_topic(ch), event, payload),
+            0);
+        plx_call_ok(call, PLX_JSON_PAYLOAD("{}"));
     } else if (plx_slice_is(event, "forget")) {
         assert_int_equal(plx_channel_cancel(ch, call, plx_slice_of("reminder")), 0);
         plx_call_noreply(call);
@@ -433,6 +438,29 @@ static void test_timers(void **state)
     on_both(play_timers);
 }
 
+/* A message to the channels of a socket id. */
+static void play_whisper(void)
+{
+    unsigned ref;
+
+    join_both();
+    ref = plx_test_push(ann, "shop:1", "whisper", "{'n': 1}");
+    plx_test_assert_reply(ann, ref, "ok", "{}");
+    plx_test_assert_push(bob, "shop:1", "whisper", "{'n': 1}");
+    plx_test_refute_push(bob, "shop:1", "whisper", NULL); /* once */
+    plx_test_refute_push(ann, "shop:1", "whisper", NULL);
+    plx_test_leave(bob, "shop:1");
+    ref = plx_test_push(ann, "shop:1", "whisper", "{'n': 2}");
+    plx_test_assert_reply(ann, ref, "ok", "{}"); /* nobody is there: no error */
+    plx_test_refute_push(bob, "shop:1", "whisper", NULL);
+}
+
+static void test_whisper(void **state)
+{
+    (void)state;
+    on_both(play_whisper);
+}
+
 static void test_intercept(void **state)
 {
     (void)state;
@@ -671,8 +699,9 @@ int main(void)
         cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
         cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
         cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
+        cmocka_unit_test(test_whisper),     cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_failures),    cmocka_unit_test(test_open),
+        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);
