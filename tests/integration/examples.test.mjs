@@ -230,7 +230,8 @@ for (const server of ['lighttpd', 'nginx']) example('php', { server }, (site) =>
     test(`${transport}: PHP knows the session, answers pushes and broadcasts`, TIMEOUT, async () => {
       const [anna, ben] = [await enter('anna', transport), await enter('ben', transport)];
       const channel = anna.socket.channel('room:garden', {});
-      assert.deepEqual(await answer(channel.join()), { room: 'Garden', you: 'anna' });
+      const { position, ...joined } = await answer(channel.join());
+      assert.deepEqual(joined, { room: 'Garden', you: 'anna' });
       const other = ben.socket.channel('room:garden', {});
       const people = new ben.p.Presence(other);
       await answer(other.join());
@@ -242,6 +243,13 @@ for (const server of ['lighttpd', 'nginx']) example('php', { server }, (site) =>
       for (const [event, payload] of [['message', { text: ' ' }], ['message', {}], ['message', { text: ['x'] }], ['message', { text: 'x'.repeat(2001) }], ['shout', { text: 'x' }]])
         assert.match(await outcome(channel.push(event, payload)), /a text of up to/);
       assert.equal(got.length, 1);
+      // Who was away gets it with the next join.
+      const back = ben.socket.channel('room:garden', { since: position });
+      const missed = collect(back, 'message');
+      await answer(other.leave());
+      assert.equal((await answer(back.join())).recovered, true);
+      await until('what was missed', () => missed.length > 0, 10000 * SLOW);
+      assert.deepEqual(missed, got);
       for (const { p } of [anna, ben]) p.close();
     });
 
