@@ -111,9 +111,9 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_recall plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_session_due_start plx_session_due_stop plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
+$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
@@ -136,7 +136,7 @@ KITLIBS := json-c libcrypto
 VISIBLE := plx_channel_* plx_call_* plx_delivery_* plx_admission_* plx_object_* plx_slice_* plx_test_* plx_strerror
 # Also what only a module calls comes out of the archive: every function of the public headers.
 PAREN   := (
-KITNEEDS := $(filter-out plx_admission_% plx_channel_send,$(shell \
+KITNEEDS := $(filter-out plx_admission_%,$(shell \
   sed -n 's/^[a-z][a-z_ ]* [*]*\(plx_[a-z_]*\)[$(PAREN)].*/\1/p' \
   channel/backend.h base/error.h | grep -v _cb))
 $(KIT): $(KITOBJS) $(OBJS)

@@ -10,6 +10,7 @@ struct plx_feeds;
 struct plx_mail;
 struct plx_calls;
 struct plx_sweeper;
+struct plx_due_look;
 struct plx_subscriber;
 struct plx_presence;
 struct plx_owner;
@@ -30,6 +31,7 @@ struct plx_store {
     struct plx_feeds *feeds;                 /* feeds.c */
     struct plx_calls *calls;                 /* control.c */
     struct plx_sweeper *sweeper;             /* sweep.c; NULL until plx_session_sweep_start */
+    struct plx_due_look *due;                /* session_due.c; NULL until plx_session_due_start */
     struct plx_presence *presence;           /* presence.c */
     struct plx_owner *owner;                 /* owner.c; NULL until plx_owner_start */
     struct plx_owner_sweeper *owner_sweeper; /* owner_sweep.c; NULL until plx_owner_sweep_start */

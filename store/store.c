@@ -9,6 +9,7 @@
 #include "store/mailbox.h"
 #include "store/presence_internal.h"
 #include "store/script.h"
+#include "store/session_due.h"
 #include "store/subscriber.h"
 #include "store/sweep.h"
 
@@ -147,6 +148,7 @@ void plx_store_close(plx_store *s)
 {
     s->watches = NULL;
     plx_sweeper_stop(s->sweeper);
+    plx_due_stop(s->due);
     plx_owner_sweeper_stop(s->owner_sweeper);
     plx_owner_halt(s->owner);
     plx_calls_stop(s->calls);
@@ -156,6 +158,7 @@ void plx_store_close(plx_store *s)
     /* From here on callbacks of commands find everything in place, but nothing going on. */
     plx_conn_close(s->conn);
     plx_sweeper_free(s->sweeper);
+    plx_due_free(s->due);
     plx_owner_sweeper_free(s->owner_sweeper);
     plx_presence_free(s->presence);
     plx_owner_close(s->owner);

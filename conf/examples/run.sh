@@ -192,7 +192,7 @@ pid $run/nginx.pid;
 error_log $run/web.log;
 events { worker_connections 512; }
 http {
-types { text/javascript mjs js; text/css css; }
+types { text/html html; text/javascript mjs js; text/css css; }
 access_log off;"
     for t in client_body proxy fastcgi uwsgi scgi; do echo "${t}_temp_path $run/$t;"; done
     translate "$here/$name/nginx.conf"
