@@ -43,6 +43,7 @@ MAINS   := fcgi/main.c transport/ws_main.c channel/cli/main.c
 SRCS    := $(filter-out $(MAINS),$(wildcard base/*.c store/*.c channel/*.c channel/cli/*.c transport/*.c fcgi/*.c))
 OBJS    := $(SRCS:%.c=$(B)/obj/%.o)
 LUA     := $(wildcard store/lua/*.lua)
+PUBLISH := $(B)/share/publish.lua
 PROGRAMS := $(B)/bin/pollux-fcgi $(B)/bin/pollux-ws $(B)/bin/pollux
 UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -58,7 +59,7 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-all: $(PROGRAMS) $(MODULES) ## build the programs into build/release/bin
+all: $(PROGRAMS) $(MODULES) $(PUBLISH) ## build the programs into build/release/bin
 
 # The Lua scripts are ordinary files; the build wraps each into a C string. (The directory is named,
 # too, so that a script that goes away is noticed.)
@@ -69,6 +70,12 @@ $(LUA_INC): $(LUA) store/lua Makefile
 	  printf 'static const char plx_lua_%s[] =\n' "$$n"; \
 	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $$f; printf '    ;\n'; done > $@.new
 	@mv $@.new $@
+
+# The script by which other programs publish: ours, with what its callers need around it.
+PUBLISH_PARTS := store/lua/public/head.lua store/lua/topic.lua store/lua/publish.lua store/lua/public/call.lua
+$(PUBLISH): $(PUBLISH_PARTS)
+	@mkdir -p $(@D)
+	@cat $(PUBLISH_PARTS) > $@.new && mv $@.new $@
 
 # What everything is compiled with: an object made with other flags is made again.
 FLAGS   := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS)
@@ -249,10 +256,10 @@ ABI     := $(shell sed -n 's/^\#define PLX_BACKEND_ABI //p' channel/backend.h)
 PCDIR   := $(DESTDIR)$(PREFIX)/lib/pkgconfig
 MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 
-install: $(PROGRAMS) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
+install: $(PROGRAMS) $(PUBLISH) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 conf/demo.conf $(SHARE)
+	install -m 644 conf/demo.conf $(PUBLISH) $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
 	@[ -e conf/demo/node_modules/phoenix ] || \
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2
