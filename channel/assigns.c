@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define ASSIGNS_MAX 16384
-
 plx_slice plx_channel_assigns(const plx_channel *ch)
 {
     const plx_membership *m = (const plx_membership *)ch;
@@ -21,7 +19,7 @@ int plx_channel_assign(plx_channel *ch, plx_slice json_object)
     plx_json_value value;
     char *old = (char *)m->assigns.data;
 
-    if (json_object.len > ASSIGNS_MAX)
+    if (json_object.len > PLX_ASSIGNS_MAX)
         return PLX_E_TOOBIG;
     if (plx_json_check(json_object, &value) != 0 || value.type != PLX_JSON_OBJECT)
         return PLX_E_INVALID;
@@ -75,7 +73,7 @@ int plx_channel_put(plx_channel *ch, const char *name, plx_slice json)
     plx_buf out, quoted;
     int err = 0;
 
-    if (json.len > ASSIGNS_MAX)
+    if (json.len > PLX_ASSIGNS_MAX)
         return PLX_E_TOOBIG;
     if (json.len > 0 && plx_json_check(json, &value) != 0)
         return PLX_E_INVALID;

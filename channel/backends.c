@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "channel/http_backend.h"
 #include "channel/route.h"
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -50,6 +51,11 @@ static int check_module(const plx_backend *backend, plx_buf *why)
     return 0;
 }
 
+bool plx_channel_is_http(const plx_channel_entry *e)
+{
+    return e->backend == &plx_http_backend || e->backend == &plx_http_leave_backend;
+}
+
 static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
 {
     entry_point *f;
@@ -72,6 +78,14 @@ static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *
     return err;
 }
 
+static bool asks_leaves(const plx_channel_config *c)
+{
+    for (size_t i = 0; i < c->hooks.count; i++)
+        if (strcmp(c->hooks.items[i], "leave") == 0)
+            return true;
+    return false;
+}
+
 /* A path without a slash would make dlopen search the system's libraries. */
 static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
 {
@@ -81,6 +95,8 @@ static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf 
         e->backend = &plx_relay_backend;
     else if (strcmp(name, "echo") == 0)
         e->backend = &plx_echo_backend;
+    else if (strcmp(name, "http") == 0)
+        e->backend = asks_leaves(e->config) ? &plx_http_leave_backend : &plx_http_backend;
     else if (strcmp(name, "module") != 0)
         return problem_at(config, e->config, problem, "unknown backend", name);
     else if (!e->config->path || !strchr(e->config->path, '/'))
@@ -93,13 +109,16 @@ static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf 
     return 0;
 }
 
-static int open_entry(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
+static int open_entry(const plx_config *config, const char *path, plx_channel_entry *e,
+                      plx_buf *problem)
 {
     const char *refusal = NULL;
     int err = find_backend(config, e, problem);
 
     if (err != 0)
         e->backend = NULL;
+    else if (plx_channel_is_http(e))
+        e->state = plx_http_channel_new(path, e->config);
     else if (e->backend->open &&
              e->backend->open(e->config->pattern, e->config->settings, &e->state, &refusal) != 0) {
         e->backend = NULL; /* not opened: not to be closed */
@@ -111,6 +130,8 @@ static int open_entry(const plx_config *config, plx_channel_entry *e, plx_buf *p
 
 static void close_entry(plx_channel_entry *e)
 {
+    if (plx_channel_is_http(e))
+        plx_http_channel_free(e->state);
     if (e->backend && e->backend->close)
         e->backend->close(e->state);
     if (e->module)
@@ -147,7 +168,7 @@ static int open_section(const plx_config *config, const plx_socket_config *socke
     for (size_t i = 0; i < socket->channel_count && err == 0; i++) {
         c->entries[i].config = &socket->channels[i];
         c->entries[i].rules = rules_of(&socket->channels[i]);
-        err = open_entry(config, &c->entries[i], problem);
+        err = open_entry(config, socket->path, &c->entries[i], problem);
     }
     return err;
 }

@@ -6,6 +6,7 @@
 #include "base/config.h"
 #include "channel/auth_hook.h"
 #include "channel/backend.h"
+#include "channel/hook.h"
 #include "store/presence.h"
 
 typedef struct plx_channel_entry {
@@ -27,10 +28,15 @@ typedef struct plx_channels {
  * returns PLX_E_INVALID and a line for the operator in `problem` (module missing, no symbol,
  * another ABI version, its own refusal). */
 int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *problem);
-/* In a worker, before it serves: opens what asks applications; and closes it, after all sockets and
- * before hooks and the channels. */
+/* In a worker, before it serves: opens what asks applications, with hooks (borrowed until _stop).
+ * Before, and after _stop, backend http answers every join and push with the error "unavailable".
+ */
 void plx_channels_start(plx_channels *channels, size_t count, plx_hooks *hooks);
+/* Closes that again: after all sockets, before hooks, the channels and the store. */
 void plx_channels_stop(plx_channels *channels, size_t count);
+/* Ends of memberships that their applications were not told of yet. */
+size_t plx_channels_leaves(const plx_channels *channels, size_t count);
+bool plx_channel_is_http(const plx_channel_entry *e);
 /* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
  * backend may answer calls that are still open while it is closed, and after all sockets: no code
  * of a module is called any more. */

@@ -57,9 +57,9 @@ void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
         plx_spent_keep(&m->socket->spent, m->topic, m->bucket, m->socket->message_ms);
     plx_tracks_end(m, m->socket->closing);
     plx_timers_free(m);
-    if (m->noted)
-        plx_owner_forget(m->socket->store, m->topic, m->socket->session);
-    m->noted = false;
     if (m->accepted)
         plx_membership_terminate(m, reason);
+    if (m->noted) /* and not kept by a parting */
+        plx_owner_forget(m->socket->store, m->topic, m->socket->session);
+    m->noted = false;
 }

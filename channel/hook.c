@@ -497,6 +497,11 @@ plx_hooks *plx_hooks_new(struct ev_loop *loop)
     return hooks;
 }
 
+struct ev_loop *plx_hooks_loop(const plx_hooks *hooks)
+{
+    return hooks->loop;
+}
+
 void plx_hooks_free(plx_hooks *hooks)
 {
     if (!hooks)

@@ -45,6 +45,8 @@ typedef struct plx_hook_config {
     size_t max_in_flight;
 } plx_hook_config;
 
+struct ev_loop *plx_hooks_loop(const plx_hooks *hooks);
+
 plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config);
 void plx_hook_close(plx_hook *hook); /* like plx_hooks_free, for this one */
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "channel/socket_core.h"
+#include <stdlib.h>
 
 #define RECORD_MAX 65536
 
@@ -68,7 +69,7 @@ static void closed(plx_socket *s, plx_membership *m)
 static const plx_socket_ops ops = {.name = "websocket", .emit = emit_nothing, .closed = closed};
 
 void plx_record_terminate(plx_store *s, const plx_channels *channels, plx_slice topic,
-                          plx_slice record)
+                          plx_slice record, plx_partings *partings)
 {
     const plx_config *config = plx_store_config(s);
     plx_socket_init init = {.ops = &ops, .store = s};
@@ -91,7 +92,45 @@ void plx_record_terminate(plx_store *s, const plx_channels *channels, plx_slice 
     if (!socket)
         return;
     socket->keeps_presence = true; /* the sweep untracks it */
+    socket->partings = partings;
     plx_socket_free(socket, PLX_END_CLOSED);
+}
+
+/* A membership that is being reported: settled when its backend is done with it. */
+typedef struct telling {
+    plx_partings partings;
+    plx_store *store;
+    unsigned left;
+    bool gone;
+    plx_slice owner, topic, socket; /* owned */
+} telling;
+
+static void told(telling *t, int err)
+{
+    t->gone = t->gone || err == PLX_E_GONE;
+    if (--t->left > 0)
+        return;
+    if (!t->gone) /* else somebody else is to do it */
+        plx_owner_settle(t->store, t->owner, t->topic, t->socket);
+    free((char *)t->owner.data);
+    free((char *)t->topic.data);
+    free((char *)t->socket.data);
+    free(t);
+}
+
+static void parting_begun(plx_partings *p)
+{
+    PLX_CONTAINER(p, telling, partings)->left++;
+}
+
+static void parting_ended(plx_partings *p, int err)
+{
+    told(PLX_CONTAINER(p, telling, partings), err);
+}
+
+static plx_slice copy(plx_slice s)
+{
+    return plx_slice_make(plx_slice_dup(s), s.len);
 }
 
 static void crashed(plx_owner_sweep *sweep, plx_slice owner, plx_slice topic, plx_slice socket,
@@ -99,8 +138,16 @@ static void crashed(plx_owner_sweep *sweep, plx_slice owner, plx_slice topic, pl
 {
     plx_record_sweep *rs = PLX_CONTAINER(sweep, plx_record_sweep, sweep);
 
-    plx_record_terminate(rs->store, rs->channels, topic, record);
-    plx_owner_settle(rs->store, owner, topic, socket);
+    telling *t = plx_alloc_zero(1, sizeof *t);
+
+    *t = (telling){.partings = {parting_begun, parting_ended},
+                   .store = rs->store,
+                   .left = 1,
+                   .owner = copy(owner),
+                   .topic = copy(topic),
+                   .socket = copy(socket)};
+    plx_record_terminate(rs->store, rs->channels, topic, record, &t->partings);
+    told(t, 0);
 }
 
 static const plx_presence_rules *rules(plx_owner_sweep *sweep, plx_slice topic)

@@ -3,6 +3,7 @@
 #ifndef PLX_CHANNEL_RECORD_H
 #define PLX_CHANNEL_RECORD_H
 
+#include "channel/parting.h"
 #include "channel/socket.h"
 
 /* Sweeping of dead workers, for any program that runs channels: started once, kept until the store
@@ -18,9 +19,10 @@ void plx_record_sweep_start(plx_record_sweep *rs, plx_store *s, const plx_channe
 void plx_record_note(plx_membership *m);
 
 /* Calls terminate(PLX_END_CLOSED) of the backend that the record's membership had. channels: of
- * every socket section, parallel to config->sockets. A record that is damaged, or whose topic is
+ * every socket section, parallel to config->sockets. partings: who waits until the backend is done
+ * with it, or NULL. A record that is damaged, or whose topic is
  * not configured any more, is logged and passed over. */
 void plx_record_terminate(plx_store *s, const plx_channels *channels, plx_slice topic,
-                          plx_slice record);
+                          plx_slice record, plx_partings *partings);
 
 #endif

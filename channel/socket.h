@@ -138,6 +138,8 @@ struct plx_socket {
     bool keeps_presence;          /* its end untracks nothing: the transport does */
     plx_membership *leaving;      /* whose terminate is being called, and the call on which */
     struct plx_call *farewell;    /* ... its broadcasts hang; NULL: it made none so far */
+    /* Who waits for the partings at its end (channel/parting.h), or NULL. */
+    struct plx_partings *partings;
     /* Long-poll: what makes broadcasts repeatable; set for each inbox entry, with next_index = 0.
      * entry 0: WebSocket, no producer. */
     uint64_t entry;

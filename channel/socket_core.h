@@ -22,11 +22,15 @@
 #define PLX_CHANNEL_SOCKET_CORE_H
 
 #include "base/alloc.h"
+#include "channel/parting.h"
 #include "channel/recovery.h"
 #include "channel/socket.h"
 #include "channel/record.h"
 #include "channel/timers.h"
 #include "channel/track.h"
+#include "store/topic.h"
+
+#define PLX_ASSIGNS_MAX 16384
 
 enum plx_call_kind {
     PLX_CALL_JOIN,
@@ -217,6 +221,11 @@ bool plx_call_is_elsewhere(const plx_call *call);
 int plx_call_check_info(const plx_call *call, plx_slice name, plx_payload message);
 /* The longest payload that may be said to a client. */
 size_t plx_socket_payload_max(const plx_socket *s);
+/* How long the log of a topic keeps what is published there: as any section wants that knows it. */
+void plx_socket_retain(const plx_socket *s, plx_slice topic, plx_publication *p);
+/* What plx_channel_broadcast_to would say of names and lengths, and of a binary message. */
+int plx_socket_check_broadcast(const plx_socket *s, plx_slice topic, plx_slice event,
+                               plx_payload payload);
 /* 0, or PLX_E_INVALID when it is JSON for which nobody vouches and that is invalid. */
 int plx_call_check_payload(const plx_call *call, plx_payload payload);
 

@@ -221,7 +221,7 @@ static void published(void *arg, int err, const plx_position *position, bool rep
 }
 
 /* The log reaches back as far as any section wants that knows the topic. */
-static void retain(const plx_socket *s, plx_slice topic, plx_publication *p)
+void plx_socket_retain(const plx_socket *s, plx_slice topic, plx_publication *p)
 {
     const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
 
@@ -237,6 +237,20 @@ static void retain(const plx_socket *s, plx_slice topic, plx_publication *p)
         p->history_ttl_s = entry->config->history_ttl_s;
 }
 
+int plx_socket_check_broadcast(const plx_socket *s, plx_slice topic, plx_slice event,
+                               plx_payload payload)
+{
+    plx_publication p = {.topic = topic};
+
+    if (topic.len == 0)
+        return PLX_E_INVALID;
+    if (topic.len > PLX_NAME_MAX || event.len > PLX_NAME_MAX ||
+        payload.bytes.len > plx_socket_payload_max(s))
+        return PLX_E_TOOBIG;
+    plx_socket_retain(s, topic, &p);
+    return payload.kind == PLX_PAYLOAD_BINARY && p.history_size > 0 ? PLX_E_INVALID : 0;
+}
+
 static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,
                    bool to_others)
 {
@@ -248,7 +262,7 @@ static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload
                              payload.kind == PLX_PAYLOAD_BINARY ? PLX_KIND_BINARY : PLX_KIND_JSON};
     plx_broadcast *b;
 
-    retain(s, topic, &p);
+    plx_socket_retain(s, topic, &p);
     if (p.history_size > 0 && p.kind == PLX_KIND_BINARY)
         return PLX_E_INVALID;
     if (s->entry != 0) {

@@ -30,6 +30,8 @@ typedef struct plx_tracks {
 
 /* The membership of a join has its place: tracks what it is to track. */
 void plx_tracks_begin(plx_call *call);
+/* What plx_channel_track would say. */
+int plx_tracks_check(const plx_membership *m, plx_slice key, plx_slice meta);
 /* It has ended: everything of it is untracked. vanished: its socket did not say so. */
 void plx_tracks_end(plx_membership *m, bool vanished);
 /* Frees the list; NULL is fine. */

@@ -31,20 +31,25 @@ static bool has_place(const plx_call *call)
     return call->kind != PLX_CALL_JOIN || call->m->state == PLX_JOINED;
 }
 
-int plx_channel_track(plx_channel *ch, plx_call *call, plx_slice key, plx_slice meta)
+int plx_tracks_check(const plx_membership *m, plx_slice key, plx_slice meta)
 {
-    plx_membership *m = (plx_membership *)ch;
     int err = check_entry(key, meta);
-    plx_held *h;
 
     if (err != 0)
         return err;
     if (plx_tracks_find(m, key))
         return PLX_E_DENIED;
-    if (m->tracks && m->tracks->count >= PLX_TRACKS_MAX)
-        return PLX_E_TOOBIG;
-    if (is_over(m))
-        return 0;
+    return m->tracks && m->tracks->count >= PLX_TRACKS_MAX ? PLX_E_TOOBIG : 0;
+}
+
+int plx_channel_track(plx_channel *ch, plx_call *call, plx_slice key, plx_slice meta)
+{
+    plx_membership *m = (plx_membership *)ch;
+    int err = plx_tracks_check(m, key, meta);
+    plx_held *h;
+
+    if (err != 0 || is_over(m))
+        return err;
     h = plx_tracks_add(m, key);
     plx_tracks_set_meta(h, meta);
     if (!has_place(call))

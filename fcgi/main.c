@@ -7,18 +7,15 @@
  */
 #include "base/config.h"
 #include "base/error.h"
-#include "base/listen.h"
 #include "base/log.h"
-#include "base/workers.h"
+#include "base/service.h"
 #include "fcgi/cgi.h"
 #include "fcgi/worker.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,17 +59,6 @@ static int usage_error(const char *what, const char *text)
     return EXIT_USAGE;
 }
 
-static bool read_count(const char *text, unsigned *count)
-{
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > PLX_WORKERS_MAX)
-        return false;
-    *count = (unsigned)n;
-    return true;
-}
-
 /* Returns -1 to go on, or the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
 {
@@ -80,6 +66,7 @@ static int read_options(int argc, char **argv, struct options *o)
         {"config", required_argument, NULL, 'c'},  {"listen", required_argument, NULL, 'l'},
         {"workers", required_argument, NULL, 'w'}, {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},          {0}};
+    uint64_t n;
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -91,8 +78,9 @@ static int read_options(int argc, char **argv, struct options *o)
             o->listen = optarg;
             break;
         case 'w':
-            if (!read_count(optarg, &o->workers))
+            if (!plx_service_number(optarg, 1, PLX_WORKERS_MAX, &n))
                 return usage_error("--workers must be a number from 1 to 256, not ", optarg);
+            o->workers = (unsigned)n;
             break;
         case 'v':
             return version();
@@ -105,18 +93,6 @@ static int read_options(int argc, char **argv, struct options *o)
     if (optind < argc)
         return usage_error("unexpected argument ", argv[optind]);
     return -1;
-}
-
-/* Each parked poll takes a descriptor. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        plx_warning("the limit of open files can't be raised: %s", strerror(errno));
 }
 
 /* ---- serving ---- */
@@ -136,34 +112,10 @@ static int run_worker(unsigned index, void *data)
                                                                            : PLX_WORKER_HOPELESS;
 }
 
-static int run_workers(struct service *s, unsigned count)
+static plx_workers workers_of(struct service *s, unsigned count)
 {
-    plx_workers workers = {.count = count, .grace_ms = GRACE_MS, .run = run_worker, .data = s};
-
-    return plx_workers_run(&workers) == 0 ? EXIT_OK : EXIT_FAILED;
-}
-
-static int listen_and_run(const struct options *o, const plx_listen_addr *addr, int *fds)
-{
-    unsigned count = o->workers > 0 ? o->workers : 1;
-    struct service s = {.config = o->config, .fds = fds};
-    plx_buf text;
-    int status;
-
-    plx_buf_init(&text, 0);
-    if (plx_listen_open_many(addr, PLX_LISTEN_MODE, count, fds, &text) != 0) {
-        plx_err("%s", plx_buf_cstr(&text));
-        plx_buf_fini(&text);
-        return EXIT_FAILED;
-    }
-    plx_listen_name(fds[0], &text);
-    plx_info("listening on %s with %u worker%s", plx_buf_cstr(&text), count, count > 1 ? "s" : "");
-    plx_buf_fini(&text);
-    status = run_workers(&s, count);
-    for (unsigned i = 0; i < count; i++)
-        close(fds[i]);
-    plx_listen_cleanup(addr);
-    return status;
+    return (plx_workers){
+        .count = count > 0 ? count : 1, .grace_ms = GRACE_MS, .run = run_worker, .data = s};
 }
 
 /* Each worker reads it again: this is for telling mistakes once, and before anything starts. */
@@ -181,6 +133,8 @@ static bool check_config(const char *file)
 static int serve_listen(const struct options *o)
 {
     int fds[PLX_WORKERS_MAX];
+    struct service s = {.config = o->config, .fds = fds};
+    plx_workers workers = workers_of(&s, o->workers);
     plx_listen_addr addr;
     plx_buf problem;
 
@@ -190,7 +144,9 @@ static int serve_listen(const struct options *o)
         plx_buf_fini(&problem);
         return EXIT_USAGE;
     }
-    return check_config(o->config) ? listen_and_run(o, &addr, fds) : EXIT_FAILED;
+    if (!check_config(o->config))
+        return EXIT_FAILED;
+    return plx_service_run(&addr, &workers, fds) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
 /* The web server's listening socket on descriptor 0. It supervises this process; workers of our own
@@ -199,12 +155,15 @@ static int serve_inherited(const struct options *o)
 {
     const int fds[1] = {STDIN_FILENO};
     struct service s = {.config = o->config, .fds = fds, .shared = true};
+    plx_workers workers = workers_of(&s, o->workers);
 
     if (o->listen != NULL)
         plx_warning("--listen is ignored: descriptor 0 is a listening socket already");
     if (!check_config(o->config))
         return EXIT_FAILED;
-    return o->workers > 0 ? run_workers(&s, o->workers) : plx_worker_serve(o->config, fds[0]);
+    if (o->workers == 0)
+        return plx_worker_serve(o->config, fds[0]);
+    return plx_workers_run(&workers) == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
 static bool is_listening(int fd)
@@ -227,7 +186,7 @@ int main(int argc, char **argv)
     status = read_options(argc, argv, &o);
     if (status >= 0)
         return status;
-    raise_descriptor_limit();
+    plx_service_raise_limit();
     if (inherited)
         return serve_inherited(&o);
     if (o.listen != NULL)

@@ -1,6 +1,6 @@
 /* What this worker has to do with the presence of topics: a record for each, which
  * exists while there is something to be sent, published or known. The work is in
- * presence_change.c, presence_flush.c and roster.c.
+ * presence_ask.c, presence_change.c, presence_flush.c and roster.c.
  */
 #include "base/alloc.h"
 #include "store/presence_internal.h"

@@ -9,34 +9,14 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "store/presence_internal.h"
 
 #include <stdlib.h>
 
-#define BATCH          100
-#define BATCH_BYTES    (256u << 10)
-#define RETRY_S        1.0
-#define WAITING_MAX    50000 /* changes in Redis that are not published yet */
-#define UNSENT_MAX     10000 /* changes of a topic in this worker; above it tracks are refused */
-#define NAME_MAX_BYTES 64
-#define FIELDS         6
-
-enum change_kind { TRACK, UNTRACK };
-
-typedef struct change {
-    plx_list node;
-    enum change_kind kind;
-    int err; /* found out at once: it is not sent */
-    bool repeated;
-    unsigned generation; /* of our owner's name; 0: somebody else's */
-    void (*fn)(void);
-    void *arg;
-    size_t bytes;
-    plx_slice field[FIELDS]; /* arguments of the script, after the verb */
-    unsigned fields;
-    char text[];
-} change;
+#define BATCH       100
+#define BATCH_BYTES (256u << 10)
+#define RETRY_S     1.0
+#define WAITING_MAX 50000 /* changes in Redis that are not published yet */
 
 typedef struct batch {
     plx_pres_topic *topic;
@@ -45,19 +25,19 @@ typedef struct batch {
 
 /* ---- answers */
 
-static void finish(change *x, int err, const plx_tracked *tracked)
+static void finish(plx_pres_change *x, int err, const plx_tracked *tracked)
 {
     void (*fn)(void) = x->fn;
     x->fn = NULL;
     if (!fn)
         return;
-    if (x->kind == TRACK)
+    if (x->kind == PLX_PRES_TRACK)
         ((plx_track_cb *)fn)(x->arg, err, tracked);
     else
         ((plx_presence_cb *)fn)(x->arg, err);
 }
 
-static int read_track(plx_slice word, const plx_position *position, const change *x,
+static int read_track(plx_slice word, const plx_position *position, const plx_pres_change *x,
                       plx_tracked *out)
 {
     static const plx_slice taken = PLX_LIT("taken ");
@@ -77,12 +57,12 @@ static int read_track(plx_slice word, const plx_position *position, const change
     return plx_slice_is(word, "busy") ? PLX_E_BUSY : plx_store_odd("track");
 }
 
-static void succeed(plx_pres_topic *t, change *x, const plx_position *position,
+static void succeed(plx_pres_topic *t, plx_pres_change *x, const plx_position *position,
                     const redisReply *result)
 {
     plx_store *s = t->presence->store;
     uint64_t gone = 0;
-    if (x->kind == TRACK) {
+    if (x->kind == PLX_PRES_TRACK) {
         plx_tracked tracked;
         int err = read_track(plx_reply_slice(result), position, x, &tracked);
         bool more = !err && x->field[3].len == 0;
@@ -105,8 +85,8 @@ static void fail(plx_pres_topic *t, plx_list *changes, int err)
     plx_list_splice(changes, &t->changes);
     t->unsent = 0;
     while ((node = plx_list_shift(changes)) != NULL) {
-        change *x = PLX_CONTAINER(node, change, node);
-        bool again = x->kind == UNTRACK && !x->err && !t->presence->stopped;
+        plx_pres_change *x = PLX_CONTAINER(node, plx_pres_change, node);
+        bool again = x->kind == PLX_PRES_UNTRACK && !x->err && !t->presence->stopped;
         plx_owner_count(t->presence->store, t->name, x->generation, 0, false);
         finish(x, x->err ? x->err : err, NULL);
         if (again) {
@@ -128,7 +108,7 @@ static void go_on(plx_pres_topic *t, int err)
         return;
     const plx_list *last = t->changes.prev;
     bool nothing = last == &t->changes;
-    if (!nothing && (!err || !PLX_CONTAINER(last, const change, node)->repeated))
+    if (!nothing && (!err || !PLX_CONTAINER(last, const plx_pres_change, node)->repeated))
         plx_later_add(&t->presence->store->laters, &t->send);
     else if (!nothing && !plx_pres_running(&t->again))
         ev_timer_again(t->presence->store->loop, &t->again);
@@ -155,7 +135,8 @@ static void changed(const plx_done *done, int err, const redisReply *reply)
         if (plx_epoch_set(&position, plx_reply_slice(plx_reply_at(reply, 2))) == 0)
             plx_reply_u64(plx_reply_at(reply, 3), &position.offset);
         for (size_t i = 0; (node = plx_list_shift(&b->changes)) != NULL; i++)
-            succeed(t, PLX_CONTAINER(node, change, node), &position, plx_reply_at(results, i));
+            succeed(t, PLX_CONTAINER(node, plx_pres_change, node), &position,
+                    plx_reply_at(results, i));
         plx_pres_due(t, due_in_ms, mine != 0);
     }
     free(b);
@@ -164,18 +145,19 @@ static void changed(const plx_done *done, int err, const redisReply *reply)
 
 /* ---- sending */
 
-static void add_change(plx_command *c, const change *x)
+static void add_change(plx_command *c, const plx_pres_change *x)
 {
-    plx_command_str(c, x->kind == TRACK ? "t" : "u");
+    plx_command_str(c, x->kind == PLX_PRES_TRACK ? "t" : "u");
     for (unsigned i = 0; i < x->fields; i++)
         plx_command_add(c, x->field[i]);
 }
 
 /* Whether it can be sent; otherwise it has been answered and freed. What is to be tracked under a
  * name that others took for dead would be nobody's. */
-static bool still_good(plx_presence *p, change *x)
+static bool still_good(plx_presence *p, plx_pres_change *x)
 {
-    if (x->kind == TRACK && x->generation && !plx_owner_is_current(p->store, x->generation))
+    if (x->kind == PLX_PRES_TRACK && x->generation &&
+        !plx_owner_is_current(p->store, x->generation))
         x->err = PLX_E_GONE;
     if (!x->err)
         return true;
@@ -192,8 +174,8 @@ static bool must_wait(const plx_pres_topic *t)
     if (!s->owner || plx_owner_is_sure(s) || !plx_conn_up(s->conn))
         return false;
     for (const plx_list *n = t->changes.next; n != &t->changes; n = n->next) {
-        const change *x = PLX_CONTAINER(n, const change, node);
-        if (x->kind == TRACK && x->generation && !x->err)
+        const plx_pres_change *x = PLX_CONTAINER(n, const plx_pres_change, node);
+        if (x->kind == PLX_PRES_TRACK && x->generation && !x->err)
             return true;
     }
     return false;
@@ -217,14 +199,14 @@ void plx_pres_changes_send(plx_pres_topic *t)
     b->topic = t;
     plx_list_init(&b->changes);
     while (count < BATCH && bytes < BATCH_BYTES && (node = plx_list_shift(&t->changes)) != NULL) {
-        change *x = PLX_CONTAINER(node, change, node);
+        plx_pres_change *x = PLX_CONTAINER(node, plx_pres_change, node);
         t->unsent--;
         if (!still_good(p, x))
             continue;
         plx_list_push(&b->changes, &x->node);
         bytes += x->bytes;
         count++;
-        if (x->kind == TRACK && x->generation)
+        if (x->kind == PLX_PRES_TRACK && x->generation)
             plx_owner_touch(p->store, t->name);
     }
     if (count == 0) {
@@ -239,7 +221,7 @@ void plx_pres_changes_send(plx_pres_topic *t)
     plx_command_u64(&c, PLX_PRESENCE_MAX_BYTES);
     plx_command_u64(&c, WAITING_MAX);
     for (const plx_list *n = b->changes.next; n != &b->changes; n = n->next)
-        add_change(&c, PLX_CONTAINER(n, const change, node));
+        add_change(&c, PLX_CONTAINER(n, const plx_pres_change, node));
     plx_script_send(p->store, &c, changed, PLX_DONE(NULL, b));
 }
 
@@ -252,8 +234,8 @@ static void run_send(plx_later *item)
 static void refuse_tracks(plx_pres_topic *t)
 {
     for (plx_list *n = t->changes.next; n != &t->changes; n = n->next) {
-        change *x = PLX_CONTAINER(n, change, node);
-        if (x->kind == TRACK && x->generation && !x->err)
+        plx_pres_change *x = PLX_CONTAINER(n, plx_pres_change, node);
+        if (x->kind == PLX_PRES_TRACK && x->generation && !x->err)
             x->err = PLX_E_DOWN;
     }
 }
@@ -276,132 +258,13 @@ void plx_pres_changes_init(plx_pres_topic *t)
     t->again.data = t;
 }
 
-/* ---- what callers ask for */
-
-static change *new_change(enum change_kind kind, const plx_slice *field, unsigned fields)
-{
-    size_t len = 0;
-    for (unsigned i = 0; i < fields; i++)
-        len += field[i].len;
-    change *x = plx_alloc_zero(1, sizeof *x + len);
-    char *at = x->text;
-    x->kind = kind;
-    x->bytes = len + 64;
-    x->fields = fields;
-    for (unsigned i = 0; i < fields; i++) {
-        x->field[i] = plx_slice_make(at, field[i].len);
-        if (field[i].len > 0)
-            memcpy(at, field[i].data, field[i].len);
-        at += field[i].len;
-    }
-    return x;
-}
-
-static void enqueue(plx_store *s, plx_slice topic, const plx_presence_rules *rules, change *x)
-{
-    plx_pres_topic *t = plx_pres_topic_get(s->presence, topic, rules);
-    if (x->kind == TRACK && t->unsent >= UNSENT_MAX && !x->err)
-        x->err = PLX_E_BUSY;
-    t->unsent++;
-    plx_list_push(&t->changes, &x->node);
-    if (!t->sending)
-        plx_later_add(&s->laters, &t->send);
-}
-
-static bool good_ref(plx_slice ref)
-{
-    for (size_t i = 0; i < ref.len; i++) {
-        char c = ref.data[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-              c == '-' || c == '_'))
-            return false;
-    }
-    return ref.len == PLX_PHX_REF_LEN;
-}
-
-static bool good_name(plx_slice name)
-{
-    return name.len > 0 && name.len <= NAME_MAX_BYTES;
-}
-
-/* What stands behind the brace of a meta, spaces and all; "}" for one without members. */
-static int meta_rest(plx_slice meta, plx_slice *rest)
-{
-    static const char *const forged[] = {"phx_ref", "phx_ref_prev"};
-    plx_json_value found[2], value, first;
-    plx_slice name;
-    size_t pos = 0;
-    if (plx_json_cut_object(meta, forged, found, 2) != 0 || found[0].type != PLX_JSON_NONE ||
-        found[1].type != PLX_JSON_NONE || plx_json_check(meta, &value) != 0)
-        return PLX_E_INVALID;
-    if (plx_json_next(value.text, &pos, &name, &first))
-        *rest = plx_slice_make(value.text.data + 1, value.text.len - 1);
-    else
-        *rest = plx_slice_make("}", 1);
-    return 0;
-}
-
-static int check_track(const plx_track *t, plx_slice *rest)
-{
-    if (t->meta.len > PLX_META_BYTES || t->key.len > PLX_KEY_BYTES)
-        return PLX_E_TOOBIG;
-    if (!good_ref(t->ref) || (t->prev.len > 0 && !good_ref(t->prev)) || !good_name(t->owner) ||
-        !good_name(t->socket))
-        return PLX_E_INVALID;
-    return meta_rest(t->meta, rest);
-}
-
-void plx_presence_track(plx_store *s, const plx_presence_rules *rules, const plx_track *t,
-                        plx_track_cb *cb, void *arg)
-{
-    plx_buf key;
-    plx_slice rest = {0};
-    int err = check_track(t, &rest);
-    plx_buf_init(&key, 0);
-    if (!err)
-        plx_json_quote(&key, t->key);
-    plx_slice field[] = {t->owner, t->socket, t->ref, t->prev, plx_buf_slice(&key), rest};
-    change *x = new_change(TRACK, field, err ? 0 : 6);
-    plx_buf_fini(&key);
-    x->err = err;
-    x->generation = plx_owner_generation(s, t->owner);
-    x->fn = (void (*)(void))cb;
-    x->arg = arg;
-    enqueue(s, t->topic, rules, x);
-}
-
-void plx_presence_untrack(plx_store *s, const plx_presence_rules *rules, const plx_untrack *u,
-                          plx_presence_cb *cb, void *arg)
-{
-    plx_buf key;
-    plx_slice by = PLX_LIT("a"), value = {0}, vanished = plx_slice_of(u->grace ? "1" : "0");
-    int err = good_name(u->socket) ? 0 : PLX_E_INVALID;
-    plx_buf_init(&key, 0);
-    if (u->ref.len > 0) {
-        by = plx_slice_of("r");
-        value = u->ref;
-    } else if (u->key.data) {
-        by = plx_slice_of("k");
-        plx_json_quote(&key, u->key);
-        value = plx_buf_slice(&key);
-    }
-    plx_slice field[] = {u->socket, by, value, vanished};
-    change *x = new_change(UNTRACK, field, err ? 0 : 4);
-    plx_buf_fini(&key);
-    x->err = err;
-    x->generation = plx_owner_generation(s, u->owner);
-    x->fn = (void (*)(void))cb;
-    x->arg = arg;
-    enqueue(s, u->topic, rules, x);
-}
-
 /* ---- the end */
 
 void plx_pres_changes_fail(plx_list *changes)
 {
     plx_list *node;
     while ((node = plx_list_shift(changes)) != NULL) {
-        change *x = PLX_CONTAINER(node, change, node);
+        plx_pres_change *x = PLX_CONTAINER(node, plx_pres_change, node);
         finish(x, PLX_E_DOWN, NULL);
         free(x);
     }
@@ -411,5 +274,5 @@ void plx_pres_changes_drop(plx_list *changes)
 {
     plx_list *node;
     while ((node = plx_list_shift(changes)) != NULL)
-        free(PLX_CONTAINER(node, change, node));
+        free(PLX_CONTAINER(node, plx_pres_change, node));
 }

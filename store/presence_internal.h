@@ -1,9 +1,9 @@
 /* What the files of presence share. Inside store/ only.
  *
  * presence.c keeps the record of each topic that has something to do;
- * presence_change.c sends changes, presence_flush.c sees to it that they are
- * published; roster.c keeps copies of what is published, people.c is such a copy;
- * owner.c, owner_memo.c and owner_sweep.c are about leases.
+ * presence_ask.c takes changes, presence_change.c sends them, presence_flush.c sees to it that they
+ * are published; roster.c keeps copies of what is published, people.c is such a copy; owner.c,
+ * owner_memo.c and owner_sweep.c are about leases.
  */
 #ifndef PLX_STORE_PRESENCE_INTERNAL_H
 #define PLX_STORE_PRESENCE_INTERNAL_H
@@ -42,6 +42,23 @@ typedef struct plx_pres_topic {
     plx_roster *roster;
     unsigned in_flight; /* other commands whose answers need this record */
 } plx_pres_topic;
+
+/* A change of a topic on its way to Redis. */
+enum plx_pres_verb { PLX_PRES_TRACK, PLX_PRES_UNTRACK };
+#define PLX_PRES_FIELDS 6
+typedef struct plx_pres_change {
+    plx_list node;
+    enum plx_pres_verb kind;
+    int err; /* found out at once: it is not sent */
+    bool repeated;
+    unsigned generation; /* of our owner's name; 0: somebody else's */
+    void (*fn)(void);
+    void *arg;
+    size_t bytes;
+    plx_slice field[PLX_PRES_FIELDS]; /* arguments of the script, after the verb */
+    unsigned fields;
+    char text[];
+} plx_pres_change;
 
 /* A timer that has run out, but whose callback is still to come in this turn, is not active any
  * more. */

@@ -4,13 +4,15 @@
 #include "transport/lp_work.h"
 
 #include "base/alloc.h"
+#include "channel/parting.h"
 
 #include <stdlib.h>
 
-/* A session's record is dropped only when everything that it tracked was untracked: until then
- * another worker finds it again. */
+/* A session's record is dropped only when everything that it tracked was untracked and the backends
+ * were told of its end: until then another worker finds it again. */
 typedef struct cleanup {
     plx_longpoll *lp;
+    plx_partings partings;
     uint64_t fence;
     unsigned left;
     bool failed;
@@ -36,6 +38,16 @@ static void cleaned(void *arg, int err)
         dropped(c, err);
     else
         plx_session_drop(c->lp->store, plx_slice_make(c->sid, PLX_SID_LEN), c->fence, dropped, c);
+}
+
+static void parting_begun(plx_partings *p)
+{
+    PLX_CONTAINER(p, cleanup, partings)->left++;
+}
+
+static void parting_ended(plx_partings *p, int err)
+{
+    cleaned(PLX_CONTAINER(p, cleanup, partings), err);
 }
 
 static void untrack_topic(plx_longpoll *lp, plx_slice sid, plx_slice topic, bool vanished,
@@ -80,11 +92,13 @@ static void clean_entry(cleanup *c, const plx_work *work, bool vanished)
     plx_lp_body_fini(&walk);
 }
 
-static void clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, bool vanished)
+/* The caller's part of it is still to come: cleaned(c, 0). */
+static cleanup *clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, bool vanished)
 {
     cleanup *c = plx_alloc_zero(1, sizeof *c);
     c->lp = plx_lp_ref(lp);
     lp->cleanups++;
+    c->partings = (plx_partings){parting_begun, parting_ended};
     c->fence = work->fence;
     c->left = 1;
     memcpy(c->sid, work->sid.data, PLX_SID_LEN);
@@ -94,7 +108,7 @@ static void clean(plx_longpoll *lp, const plx_work *work, const plx_socket *s, b
             clean_topic(c, m->topic, vanished);
     }
     clean_entry(c, work, vanished);
-    cleaned(c, 0);
+    return c;
 }
 
 void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reason)
@@ -103,10 +117,13 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
     bool expired = strcmp(reason, "expired") == 0;
     plx_socket *s = plx_lp_work_build(lp, work, &scratch);
     plx_lp_post_gone(lp, work->sid);
-    clean(lp, work, s,
-          expired || strcmp(reason, "disconnected") == 0 || strcmp(reason, "token expired") == 0);
+    cleanup *c = clean(lp, work, s,
+                       expired || strcmp(reason, "disconnected") == 0 ||
+                           strcmp(reason, "token expired") == 0);
     if (s) {
         s->keeps_presence = true; /* that was seen to */
+        s->partings = &c->partings;
         plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);
     }
+    cleaned(c, 0);
 }

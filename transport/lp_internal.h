@@ -31,6 +31,7 @@ struct plx_longpoll {
     struct ev_loop *loop;
     plx_mailbox mailbox;
     plx_session_sweep sweep;
+    plx_session_due due;
     plx_control control;
     plx_record_sweep owners;
     plx_store_watch up;

@@ -4,17 +4,12 @@
  * worker, and then only keeps the workers alive (base/workers). Each worker loads
  * the configuration by itself, so that a planned restart brings a new one.
  */
-#include "base/error.h"
-#include "base/listen.h"
 #include "base/log.h"
-#include "base/workers.h"
+#include "base/service.h"
 #include "transport/ws_worker.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DEFAULT_LISTEN   "127.0.0.1:4100"
@@ -59,21 +54,6 @@ static int usage(const char *what, const char *value)
     return 2;
 }
 
-/* A decimal number within bounds; false otherwise. */
-static bool read_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    uint64_t n = 0;
-    if (!*text)
-        return false;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9' || n > max)
-            return false;
-        n = n * 10 + (uint64_t)(*text - '0');
-    }
-    *out = n;
-    return n >= min && n <= max;
-}
-
 /* Returns -1 to go on, or the exit status. */
 static int read_options(int argc, char **argv, options *o)
 {
@@ -96,12 +76,12 @@ static int read_options(int argc, char **argv, options *o)
             o->listen = optarg;
             break;
         case 'w':
-            if (!read_number(optarg, 1, PLX_WORKERS_MAX, &n))
+            if (!plx_service_number(optarg, 1, PLX_WORKERS_MAX, &n))
                 return usage("--workers takes a number from 1 to 256, not", optarg);
             o->workers = (unsigned)n;
             break;
         case 'd':
-            if (!read_number(optarg, 0, MAX_DRAIN_MS, &o->drain_ms))
+            if (!plx_service_number(optarg, 0, MAX_DRAIN_MS, &o->drain_ms))
                 return usage("--drain-ms takes a number from 0 to 600000, not", optarg);
             break;
         case 'h':
@@ -130,63 +110,30 @@ static int run_worker(unsigned index, void *data)
     return rc == 0 ? 0 : PLX_WORKER_HOPELESS;
 }
 
-/* Each connection is a descriptor: all that we may have. */
-static void raise_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        plx_warning("the limit of open files can't be raised: %s", strerror(errno));
-}
-
-static int complain(const plx_buf *problem)
-{
-    fprintf(stderr, "pollux-ws: %.*s\n", (int)problem->len, problem->data);
-    return PLX_E_INVALID;
-}
-
-static int open_all(service *s, plx_buf *problem)
-{
-    if (plx_listen_parse(s->opt.listen, &s->addr, problem) != 0)
-        return complain(problem);
-    if (plx_ws_worker_check(s->opt.config_file) != 0)
-        return PLX_E_INVALID;
-    if (plx_listen_open_many(&s->addr, PLX_LISTEN_MODE, s->opt.workers, s->fds, problem) != 0)
-        return complain(problem);
-    return 0;
-}
-
-static int run(service *s, plx_buf *name)
+static int run(service *s)
 {
     const plx_workers workers = {.count = s->opt.workers,
                                  .grace_ms = s->opt.drain_ms + GRACE_MS,
                                  .run = run_worker,
                                  .data = s};
-    plx_listen_name(s->fds[0], name);
-    plx_info("listening on %s with %u worker%s", plx_buf_cstr(name), s->opt.workers,
-             s->opt.workers > 1 ? "s" : "");
-    int rc = plx_workers_run(&workers);
-    for (unsigned i = 0; i < s->opt.workers; i++)
-        close(s->fds[i]);
-    plx_listen_cleanup(&s->addr);
-    return rc;
+    plx_buf problem;
+    plx_buf_init(&problem, 0);
+    int err = plx_listen_parse(s->opt.listen, &s->addr, &problem);
+    if (err != 0)
+        fprintf(stderr, "pollux-ws: %s\n", plx_buf_cstr(&problem));
+    plx_buf_fini(&problem);
+    if (err == 0)
+        err = plx_ws_worker_check(s->opt.config_file);
+    return err == 0 ? plx_service_run(&s->addr, &workers, s->fds) : err;
 }
 
 int main(int argc, char **argv)
 {
     static service s;
-    plx_buf text;
     int status = read_options(argc, argv, &s.opt);
     if (status >= 0)
         return status;
-    plx_buf_init(&text, 0);
     plx_log_init("pollux-ws", PLX_INFO);
-    raise_limit();
-    int rc = open_all(&s, &text);
-    if (rc == 0)
-        rc = run(&s, &text);
-    plx_buf_fini(&text);
-    return rc == 0 ? 0 : 1;
+    plx_service_raise_limit();
+    return run(&s) == 0 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "channel/info.h"
 #include "channel/report.h"
 
 #include <assert.h>
@@ -172,6 +173,23 @@ static void on_report(plx_control *control, plx_buf *out)
     plx_report_finish(report, out);
 }
 
+static void on_inform(plx_control *control, plx_slice id, plx_slice body)
+{
+    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    plx_ws_conn *first = plx_map_get(s->ids, id);
+    plx_list *n = first ? &first->same_id : NULL;
+    plx_info info;
+    if (!first || plx_info_unpack(body, &info) != 0 || info.slot > 0)
+        return;
+    for (size_t left = ring_length(n); left > 0; left--) {
+        plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, same_id);
+        n = n->next;
+        if (plx_socket_inform(c->socket, info.topic, NULL, info.name, info.message) != 0)
+            plx_log_limited(PLX_WARNING, "%s: a message to handle_info was dropped, too many wait",
+                            c->config->path);
+    }
+}
+
 /* ---- draining ---- */
 
 static void finish_drain(plx_ws_server *s)
@@ -267,6 +285,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     ev_prepare_start(s->loop, &s->prepare);
     s->control.disconnect = on_disconnect;
     s->control.unsubscribe = on_unsubscribe;
+    s->control.inform = on_inform;
     s->control.report = on_report;
     plx_control_set(store, &s->control);
     plx_ws_presence_init(s);

@@ -124,6 +124,18 @@ static void on_goodbye_late(struct ev_loop *loop, ev_timer *t, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
+/* Applications are told who has left with the last sockets; whatever takes too long is left to the
+ * other workers, who find it with this one's lease. */
+static void tell_leaves(worker *w)
+{
+    ev_timer late;
+    ev_timer_init(&late, on_goodbye_late, GOODBYE_S, 0.);
+    ev_timer_start(w->loop, &late);
+    while (plx_channels_leaves(w->channels, w->config->socket_count) > 0 && ev_is_active(&late))
+        ev_run(w->loop, EVRUN_ONCE);
+    ev_timer_stop(w->loop, &late);
+}
+
 /* What the sockets had tracked, and this worker's lease. */
 static void say_goodbye(worker *w)
 {
@@ -177,6 +189,7 @@ static void stop(worker *w)
     report(w->server);
     plx_ws_server_free(w->server);
     ev_timer_stop(w->loop, &w->patience);
+    tell_leaves(w);
     say_goodbye(w);
     plx_channels_stop(w->channels, w->config->socket_count);
     plx_report_hooks(NULL);

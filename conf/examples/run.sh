@@ -164,6 +164,7 @@ pm = ondemand
 pm.max_children = 20
 catch_workers_output = yes
 decorate_workers_output = no
+env[POLLUX_API] = http://127.0.0.1:$port/api
 php_admin_value[session.save_path] = $run/sessions
 END
     as_nobody app.log "$fpm" --nodaemonize --fpm-config "$work/php-fpm.conf"
@@ -191,7 +192,7 @@ pid $run/nginx.pid;
 error_log $run/web.log;
 events { worker_connections 512; }
 http {
-types { text/javascript mjs js; text/css css; }
+types { text/html html; text/javascript mjs js; text/css css; }
 access_log off;"
     for t in client_body proxy fastcgi uwsgi scgi; do echo "${t}_temp_path $run/$t;"; done
     translate "$here/$name/nginx.conf"

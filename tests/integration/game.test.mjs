@@ -44,8 +44,8 @@ test('compiles out of tree with pkg-config, passes its unit test, and installs',
   }
 });
 
-describe('played', () => {
-  const example = new Example('game');
+for (const server of ['lighttpd', 'nginx']) describe(`played behind ${server}`, () => {
+  const example = new Example('game', { server });
   before(() => example.start(), { timeout: 120000 * SLOW });
   after(() => example.stop());
   let room = 0;
@@ -97,7 +97,7 @@ describe('played', () => {
     await sees(ann, { ann: both.ann });
   }));
 
-  for (const mover of ['ann']) {
+  for (const mover of ['ann', 'bob']) {
     test(`${mover} moves: ticks say where to, and a late joiner sees it`, TIMEOUT, () => play(async (ann, bob, open) => {
       const [moving, other] = mover === 'ann' ? [ann, bob] : [bob, ann];
       const steps = 40;

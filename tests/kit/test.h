@@ -26,6 +26,9 @@
  * workers (each has opened the backend for itself), and gives a long-polling client's messages to
  * them in turn. A WebSocket client stays with one.
  *
+ * What the kit does not have is an event loop: watchers of a module's own on plx_channel_loop have
+ * no place here. Test such a module with its answers given by the test.
+ *
  * Texts of JSON may be written with single quotes. In a pattern an object matches every object that
  * has (at least) its members, as a map does in Elixir's patterns; "_" matches any value; lists and
  * everything else have to be equal. NULL matches every payload.

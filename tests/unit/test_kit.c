@@ -83,6 +83,19 @@ static void remind(plx_channel *ch, plx_call *call, plx_payload payload)
     plx_call_noreply(call);
 }
 
+/* {"id", "topic"}: to that one's channel. */
+static void call_for(plx_channel *ch, plx_call *call, plx_payload payload)
+{
+    char id[32] = "", topic[32] = "";
+
+    plx_object_text(payload.bytes, "id", id, sizeof id);
+    plx_object_text(payload.bytes, "topic", topic, sizeof topic);
+    assert_int_equal(plx_channel_send(ch, call, plx_slice_of(id), plx_slice_of(topic),
+                                      plx_slice_of("called"), payload),
+                     0);
+    plx_call_ok(call, PLX_JSON_PAYLOAD("{}"));
+}
+
 static void shop_info(void *state, plx_channel *ch, plx_call *call, plx_slice name,
                       plx_payload message)
 {
@@ -138,6 +151,8 @@ static void shop_in(void *state, plx_channel *ch, plx_call *call, plx_slice even
         kept = call;
     } else if (plx_slice_is(event, "remind")) {
         remind(ch, call, payload);
+    } else if (plx_slice_is(event, "call")) {
+        call_for(ch, call, payload);
     } else if (plx_slice_is(event, "forget")) {
         assert_int_equal(plx_channel_cancel(ch, call, plx_slice_of("reminder")), 0);
         plx_call_noreply(call);
@@ -370,6 +385,39 @@ static void play_timers(void)
     plx_test_push(bob, "shop:1", "remind", "{'ms': 0, 'n': 7}");
     plx_test_advance(t, 0);
     plx_test_assert_push(bob, "shop:1", "reminder", "{'n': 7}");
+}
+
+static void play_send(void)
+{
+    unsigned ref;
+
+    join_both();
+    ref = plx_test_push(ann, "shop:1", "call", "{'id': 'bob', 'topic': 'shop:1'}");
+    plx_test_assert_reply(ann, ref, "ok", "{}");
+    plx_test_assert_push(bob, "shop:1", "called", "{'id': 'bob'}");
+    plx_test_refute_push(ann, NULL, "called", NULL);
+    plx_test_push(bob, "shop:1", "call", "{'id': 'ann', 'topic': 'shop:1'}");
+    plx_test_assert_push(ann, "shop:1", "called", NULL);
+    plx_test_push(bob, "shop:1", "call", "{'id': 'bob', 'topic': 'shop:1'}");
+    plx_test_assert_push(bob, "shop:1", "called", NULL);
+    plx_test_push(ann, "shop:1", "call", "{'id': 'bob', 'topic': 'shop:2'}");
+    plx_test_push(ann, "shop:1", "call", "{'id': 'cat', 'topic': 'shop:1'}");
+    plx_test_refute_push(bob, NULL, "called", NULL);
+    plx_test_refute_push(ann, NULL, "called", NULL);
+}
+
+static void test_send(void **state)
+{
+    (void)state;
+    on_both(play_send);
+    /* Sent again after a crash, it comes once to who polls. */
+    set_stage(PLX_TEST_LONGPOLL);
+    join_both();
+    plx_test_worker_dies(ann);
+    plx_test_push(ann, "shop:1", "call", "{'id': 'ann', 'topic': 'shop:1'}");
+    plx_test_assert_push(ann, "shop:1", "called", NULL);
+    plx_test_refute_push(ann, "shop:1", "called", NULL);
+    strike();
 }
 
 static void play_intercept(void)
@@ -671,8 +719,9 @@ int main(void)
         cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
         cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
         cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
+        cmocka_unit_test(test_send),        cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_failures),    cmocka_unit_test(test_open),
+        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);

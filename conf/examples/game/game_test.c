@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 static plx_test *t;
-static plx_test_socket *ann, *bob;
+static plx_test_socket *ann, *bob, *poller; /* the one of the two that polls */
 
 static void play(void (*scene)(void), enum plx_test_transport anns, enum plx_test_transport bobs)
 {
@@ -18,6 +18,7 @@ static void play(void (*scene)(void), enum plx_test_transport anns, enum plx_tes
         t, &(plx_test_client){.name = "ann", .params = "{'name': 'ann'}", .transport = anns});
     bob = plx_test_connect(
         t, &(plx_test_client){.name = "bob", .params = "{'name': 'bob'}", .transport = bobs});
+    poller = anns == PLX_TEST_LONGPOLL ? ann : bob;
     plx_test_subscribe_and_join(ann, "game:1", "{'x': 100, 'y': 100}");
     plx_test_subscribe_and_join(bob, "game:1", "{'x': 200, 'y': 200}");
     scene();
@@ -98,6 +99,20 @@ TEST(earshot)
     plx_test_assert_reply(bob, plx_test_push(bob, "game:1", "say", "{'text': ''}"), "error", NULL);
 }
 
+/* Another worker handles its move again: the room is told once. */
+TEST(worker_dies)
+{
+    unsigned ref;
+
+    plx_test_worker_dies(poller);
+    ref = plx_test_push(poller, "game:1", "move", "{'x': 5, 'y': 6}");
+    plx_test_assert_reply(poller, ref, "ok", "{'x': 5, 'y': 6}");
+    plx_test_worker_dies(poller);
+    plx_test_advance(t, 1000);
+    plx_test_assert_broadcast(t, "game:1", "tick", "{'x': 5, 'y': 6}");
+    plx_test_refute_broadcast(t, "game:1", "tick", NULL);
+}
+
 TEST(left_while_moving)
 {
     plx_test_push(ann, "game:1", "move", "{'x': 10, 'y': 10}");
@@ -117,9 +132,10 @@ static void on_failure(const char *file, int line, const char *what)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),    cmocka_unit_test(test_nameless),
-        cmocka_unit_test(test_tick),    cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_earshot), cmocka_unit_test(test_left_while_moving),
+        cmocka_unit_test(test_join),        cmocka_unit_test(test_nameless),
+        cmocka_unit_test(test_tick),        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_earshot),     cmocka_unit_test(test_left_while_moving),
+        cmocka_unit_test(test_worker_dies),
     };
 
     plx_test_on_failure(on_failure);

@@ -15,6 +15,8 @@ function showEmpty() {
   document.getElementById("none").hidden = list.children.length > 0;
 }
 
+const clock = (at) => at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+
 function add({ headline, by, time }) {
   const at = new Date(time * 1000);
   const item = document.createElement("li");
@@ -22,7 +24,7 @@ function add({ headline, by, time }) {
   what.textContent = headline; // as text, whatever it says
   who.className = "by";
   when.dateTime = at.toISOString();
-  when.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  when.textContent = clock(at);
   who.append(`${by}, `, when);
   item.append(what, " ", who);
   list.prepend(item);
@@ -30,6 +32,7 @@ function add({ headline, by, time }) {
 }
 
 showEmpty();
+for (const when of list.querySelectorAll("time")) when.textContent = clock(new Date(when.dateTime)); // the visitor's time
 // WebSocket; where something on the way blocks it, long-polling after 2.5 seconds.
 const socket = new Socket("/socket", { longPollFallbackMs: 2500 });
 const channel = socket.channel(list.dataset.topic, () => ({ since: last }));
