@@ -43,6 +43,7 @@ MAINS   := fcgi/main.c transport/ws_main.c channel/cli/main.c
 SRCS    := $(filter-out $(MAINS),$(wildcard base/*.c store/*.c channel/*.c channel/cli/*.c transport/*.c fcgi/*.c))
 OBJS    := $(SRCS:%.c=$(B)/obj/%.o)
 LUA     := $(wildcard store/lua/*.lua)
+PUBLISH := $(B)/share/publish.lua
 PROGRAMS := $(B)/bin/pollux-fcgi $(B)/bin/pollux-ws $(B)/bin/pollux
 UNITS   := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -58,7 +59,7 @@ MODULES := $(patsubst tests/backend/%.c,$(B)/modules/%.so,$(wildcard tests/backe
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-all: $(PROGRAMS) $(MODULES) ## build the programs into build/release/bin
+all: $(PROGRAMS) $(MODULES) $(PUBLISH) ## build the programs into build/release/bin
 
 # The Lua scripts are ordinary files; the build wraps each into a C string. (The directory is named,
 # too, so that a script that goes away is noticed.)
@@ -69,6 +70,12 @@ $(LUA_INC): $(LUA) store/lua Makefile
 	  printf 'static const char plx_lua_%s[] =\n' "$$n"; \
 	  sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $$f; printf '    ;\n'; done > $@.new
 	@mv $@.new $@
+
+# The script by which other programs publish: ours, with what its callers need around it.
+PUBLISH_PARTS := store/lua/public/head.lua store/lua/topic.lua store/lua/publish.lua store/lua/public/call.lua
+$(PUBLISH): $(PUBLISH_PARTS)
+	@mkdir -p $(@D)
+	@cat $(PUBLISH_PARTS) > $@.new && mv $@.new $@
 
 # What everything is compiled with: an object made with other flags is made again.
 FLAGS   := $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS)
@@ -111,9 +118,9 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_recall plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_session_due_start plx_session_due_stop plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
+$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
@@ -136,9 +143,9 @@ KITLIBS := json-c libcrypto
 VISIBLE := plx_channel_* plx_call_* plx_delivery_* plx_admission_* plx_object_* plx_slice_* plx_test_* plx_strerror
 # Also what only a module calls comes out of the archive: every function of the public headers.
 PAREN   := (
-KITNEEDS := $(filter-out plx_admission_% plx_channel_send,$(shell \
+KITNEEDS := $(shell \
   sed -n 's/^[a-z][a-z_ ]* [*]*\(plx_[a-z_]*\)[$(PAREN)].*/\1/p' \
-  channel/backend.h base/error.h | grep -v _cb))
+  channel/backend.h base/error.h | grep -v _cb)
 $(KIT): $(KITOBJS) $(OBJS)
 	@mkdir -p $(@D)
 	$(SAY) kit $@
@@ -249,10 +256,10 @@ ABI     := $(shell sed -n 's/^\#define PLX_BACKEND_ABI //p' channel/backend.h)
 PCDIR   := $(DESTDIR)$(PREFIX)/lib/pkgconfig
 MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 
-install: $(PROGRAMS) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
+install: $(PROGRAMS) $(PUBLISH) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 conf/demo.conf $(SHARE)
+	install -m 644 conf/demo.conf $(PUBLISH) $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
 	@[ -e conf/demo/node_modules/phoenix ] || \
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2

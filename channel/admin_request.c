@@ -5,6 +5,9 @@
 #include "channel/admin_error.h"
 #include "channel/message.h"
 #include "channel/route.h"
+#include "store/rules.h"
+
+_Static_assert(PLX_NAME_MAX == PLX_RULES_NAME_MAX, "every way to publish has the same bounds");
 
 /* Bytes of a wrong member's name that an error quotes. */
 #define QUOTED_MAX 100

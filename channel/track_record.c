@@ -72,8 +72,10 @@ int plx_tracks_unpack(plx_membership *m, char kind, plx_slice bytes)
         memcpy(h->ref, ref.data, ref.len);
         return 0;
     }
-    if (kind != 'w' || bytes.len != PLX_PHX_REF_LEN || !m->tracks)
+    if (kind != 'w' || bytes.len != PLX_PHX_REF_LEN)
         return PLX_E_INVALID;
+    if (!m->tracks) /* it has taken back all that it tracked */
+        m->tracks = plx_alloc_zero(1, sizeof *m->tracks);
     m->diffs = (plx_diffs){PLX_DIFFS_WAITS, m->start.offset};
     memcpy(m->tracks->awaited, ref.data, ref.len);
     return 0;

@@ -45,6 +45,8 @@ typedef struct plx_control {
     /* Closes the local channels, each after what its topic held at `after`; returns how many. */
     unsigned (*unsubscribe)(struct plx_control *c, plx_slice id, plx_slice topic,
                             const plx_position *after);
+    /* A message for the local channels of this id; the body is plx_inform's. */
+    void (*inform)(struct plx_control *c, plx_slice id, plx_slice body);
     /* Works a session's inbox: the lease is held. The work is borrowed. */
     void (*work)(struct plx_control *c, const plx_work *work);
     /* Appends its report; nothing: it has none. */

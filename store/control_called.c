@@ -3,6 +3,7 @@
  *   "1 disconnect WORKER CALL\nID"
  *   "1 unsubscribe WORKER CALL LEN(ID) EPOCH OFFSET\nIDTOPIC"
  *   "1 report WORKER CALL\n"
+ *   "1 inform - 0 LEN(ID)\nIDBODY"  plx_inform's; nobody waits for an answer
  *   "1 work - 0\nSID"              a session's inbox has something; nobody waits for an answer
  *
  * WORKER is who calls; the answer goes into its mailbox with CALL, its number for it.
@@ -96,6 +97,18 @@ static void work(plx_calls *cs, plx_slice sid)
         plx_session_take(cs->store, sid, 0, taken, cs);
 }
 
+static bool inform(const plx_calls *cs, const question *q)
+{
+    plx_control *c = cs->control;
+    uint64_t len;
+    if (!plx_decimal_parse(q->word[4], &len) || len > q->body.len)
+        return false;
+    if (c && c->inform)
+        c->inform(c, plx_slice_make(q->body.data, (size_t)len),
+                  plx_slice_make(q->body.data + len, q->body.len - (size_t)len));
+    return true;
+}
+
 void plx_control_called(plx_calls *cs, plx_slice message)
 {
     question q;
@@ -106,6 +119,8 @@ void plx_control_called(plx_calls *cs, plx_slice message)
         report(cs, &q);
     else if (known && verb_is(&q, "work", 4))
         work(cs, q.body);
+    else if (known && verb_is(&q, "inform", 5))
+        known = inform(cs, &q);
     else if (known && verb_is(&q, "unsubscribe", 7))
         known = unsubscribe(cs, &q);
     else

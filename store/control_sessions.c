@@ -110,7 +110,8 @@ static void close_channel(call *c, plx_slice sid)
     e->asked = true;
     c->in_flight++;
     plx_list_push(&c->entries, &e->node);
-    plx_session_append(c->calls->store, sid, PLX_ENTRY_CLOSE, c->topic, appended, e);
+    plx_session_append(c->calls->store, sid, PLX_ENTRY_CLOSE, plx_slice_make(NULL, 0), c->topic,
+                       appended, e);
 }
 
 void plx_calls_done(plx_store *s, plx_slice sid, uint64_t number, unsigned status)

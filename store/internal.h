@@ -10,9 +10,11 @@ struct plx_feeds;
 struct plx_mail;
 struct plx_calls;
 struct plx_sweeper;
+struct plx_due_look;
 struct plx_subscriber;
 struct plx_presence;
 struct plx_owner;
+struct plx_rules;
 struct plx_owner_sweeper;
 
 #define PLX_WORKER_LEN 16
@@ -30,9 +32,11 @@ struct plx_store {
     struct plx_feeds *feeds;                 /* feeds.c */
     struct plx_calls *calls;                 /* control.c */
     struct plx_sweeper *sweeper;             /* sweep.c; NULL until plx_session_sweep_start */
+    struct plx_due_look *due;                /* session_due.c; NULL until plx_session_due_start */
     struct plx_presence *presence;           /* presence.c */
     struct plx_owner *owner;                 /* owner.c; NULL until plx_owner_start */
     struct plx_owner_sweeper *owner_sweeper; /* owner_sweep.c; NULL until plx_owner_sweep_start */
+    struct plx_rules *rules;                 /* rules.c; NULL: does not listen */
     plx_store_watch *watches;
     uint64_t opened_ms;
     bool was_up; /* what the watches were told last */

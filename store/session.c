@@ -37,7 +37,8 @@ plx_slice plx_session_call_sid(const plx_session_call *call)
 
 void plx_session_begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice sid)
 {
-    static const char *const suffixes[] = {"", ":slots", ":state", ":in", ":q", ":seen"};
+    static const char *const suffixes[] = {"",   ":slots", ":state", ":in",
+                                           ":q", ":seen",  ":due",   ":timers"};
     const size_t count = sizeof suffixes / sizeof suffixes[0];
     plx_script_begin(c, script, count);
     for (size_t i = 0; i < count; i++)

@@ -86,6 +86,7 @@ enum plx_entry_kind {
     PLX_ENTRY_POST = 'p',  /* a client's POST: lines */
     PLX_ENTRY_LOST = 'l',  /* body = slot number in decimal: its log has a gap */
     PLX_ENTRY_CRASH = 'x', /* body = slot number in decimal: its handle_out crashed */
+    PLX_ENTRY_INFO = 'i',  /* body: a message to handle_info; see channel/info.h */
     PLX_ENTRY_CLOSE = 'c'  /* body = topic: its channel is to be closed; see PLX_CLOSED_ONE */
 };
 
@@ -138,6 +139,15 @@ typedef void plx_recall_cb(void *arg, int err, const plx_session_recalled *recal
 void plx_session_recall(plx_store *s, plx_slice sid, const uint32_t *slots, size_t count,
                         plx_recall_cb *cb, void *arg);
 
+/* A timer of a slot. When it is due it becomes an entry of the inbox, PLX_ENTRY_INFO, whose body is
+ * "t" SLOT ":" followed by message. Of one slot and name there is one. */
+typedef struct plx_slot_timer {
+    uint32_t slot;
+    plx_slice name;
+    uint64_t ms;       /* when writing: from the commit; 0: at once */
+    plx_slice message; /* when writing; empty: cancelled. Opaque to the store */
+} plx_slot_timer;
+
 /* The lease's holder's view. */
 typedef struct plx_work {
     plx_slice sid;
@@ -148,6 +158,8 @@ typedef struct plx_work {
     plx_slice note;     /* of the last commit that had one; may be empty */
     const plx_slot *slots;
     size_t slot_count;
+    const plx_slot_timer *timers; /* those that wait: slot and name */
+    size_t timer_count;
     plx_entry entry; /* the one to work now */
 } plx_work;
 
@@ -171,9 +183,10 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
                       void *arg);
 
 /* Appends an entry for others to work: the lease is not taken and the session's life not extended.
+ * digest as above.
  * WAIT with its number; a "done" note comes. err: as above. */
-void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice body,
-                        plx_post_cb *cb, void *arg);
+void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
+                        plx_slice body, plx_post_cb *cb, void *arg);
 
 /* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
  * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
@@ -189,8 +202,10 @@ typedef struct plx_commit {
     size_t q_count;
     const plx_slot *set; /* slots to write: new ones, or with changed state */
     size_t set_count;
-    const uint32_t *drop; /* slot numbers to remove */
+    const uint32_t *drop; /* slot numbers to remove, with their timers */
     size_t drop_count;
+    const plx_slot_timer *timers; /* to set or cancel; of slots that stay */
+    size_t timer_count;
     const plx_slice *note; /* opaque to the store, kept for the next worker; NULL: as it is */
 } plx_commit;
 
@@ -230,6 +245,15 @@ void plx_session_sweep_start(plx_store *s, plx_session_sweep *sweep);
 void plx_session_sweep_once(plx_store *s, void (*done)(void *arg), void *arg);
 void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(void *arg, int err),
                       void *arg);
+
+/* Sessions with something due: a timer, or an entry that no client waits for. Every worker looks
+ * when it knows of one, and once a second; exactly one gets the lease and is called with the work,
+ * to be done like that of plx_session_take. stop: none is begun any more. */
+typedef struct plx_session_due {
+    void (*work)(struct plx_session_due *due, const plx_work *work);
+} plx_session_due;
+void plx_session_due_start(plx_store *s, plx_session_due *due);
+void plx_session_due_stop(plx_store *s);
 
 /* What comes through this worker's mailbox. A lost note costs only latency. */
 typedef struct plx_mailbox {

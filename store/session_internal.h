@@ -24,7 +24,8 @@ typedef struct plx_session_call {
 plx_session_call *plx_session_call_new(plx_store *s, plx_slice sid, void (*cb)(void), void *arg);
 plx_slice plx_session_call_sid(const plx_session_call *call);
 
-/* Begins a script with the six keys of a session; refuses the command when the name is impossible.
+/* Begins a script with the eight keys of a session; refuses the command when the name is
+ * impossible.
  */
 void plx_session_begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice sid);
 
@@ -50,12 +51,15 @@ typedef struct plx_session_memory {
     plx_slot *slots;
     plx_q_entry *q;
     plx_barrier *barriers;
+    plx_slot_timer *timers;
 } plx_session_memory;
 void plx_session_memory_fini(plx_session_memory *m);
 
 /* {ok, worker, generation, slots, queue, ...} */
 int plx_session_read_view(const redisReply *reply, plx_session_view *view, plx_session_memory *m);
-/* {fence, mount, vsn, params, claims, id, next slot, slots, state, entry or nil} */
+/* {fence, mount, vsn, params, claims, id, next slot, slots, state, entry or nil, note, names of
+ * timers}
+ */
 int plx_session_read_work(const redisReply *reply, plx_slice sid, plx_work *work,
                           plx_session_memory *m);
 

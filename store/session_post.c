@@ -6,6 +6,7 @@
  */
 #include "base/error.h"
 #include "store/mailbox.h"
+#include "store/session_due.h"
 #include "store/session_internal.h"
 #include "store/session_pack.h"
 
@@ -85,10 +86,10 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
            plx_session_call_new(s, sid, (void (*)(void))cb, arg));
 }
 
-void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice body,
-                        plx_post_cb *cb, void *arg)
+void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
+                        plx_slice body, plx_post_cb *cb, void *arg)
 {
-    const inbox_entry e = {.kind = kind, .body = body, .status = 200};
+    const inbox_entry e = {kind, digest, body, 200};
     append(s, sid, &e, 0, 0, plx_session_call_new(s, sid, (void (*)(void))cb, arg));
 }
 
@@ -166,12 +167,37 @@ static void add_packed(plx_command *command, const plx_commit *c)
     }
     for (size_t i = 0; i < c->drop_count; i++)
         plx_command_u64(command, c->drop[i]);
+    for (size_t i = 0; i < c->timer_count; i++) {
+        plx_buf_clear(&packed);
+        plx_buf_printf(&packed, "%u:", (unsigned)c->timers[i].slot);
+        plx_buf_add(&packed, c->timers[i].name);
+        plx_command_add(command, plx_buf_slice(&packed));
+        plx_command_u64(command, c->timers[i].ms);
+        plx_command_add(command, c->timers[i].message);
+    }
     for (size_t i = 0; i < c->q_count; i++) {
         plx_buf_clear(&packed);
         plx_q_pack(&packed, &c->q[i]);
         plx_command_add(command, plx_buf_slice(&packed));
     }
     plx_buf_fini(&packed);
+}
+
+/* Before the commit is sent: whatever happens to this worker, somebody looks for its timers. One
+ * that is due at once becomes an entry with the commit, and this worker goes on with it. */
+static void list_timers(plx_store *s, const plx_commit *c)
+{
+    uint64_t first = UINT64_MAX;
+    for (size_t i = 0; i < c->timer_count; i++) {
+        const plx_slot_timer *t = &c->timers[i];
+        uint64_t ms = t->ms > 0 ? t->ms : PLX_DUE_CLAIM_MS;
+        if (t->message.len > 0 && ms < first)
+            first = ms;
+    }
+    if (first == UINT64_MAX)
+        return;
+    plx_due_list(s, c->sid, first);
+    plx_due_expect(s, first);
 }
 
 /* "=" and the note, or nothing. */
@@ -193,6 +219,7 @@ void plx_session_commit(plx_store *s, const plx_commit *c,
     plx_command command;
     plx_session_call *call = plx_session_call_new(s, c->sid, (void (*)(void))cb, arg);
     call->number = c->entry;
+    list_timers(s, c);
     plx_session_begin(&command, s, PLX_SCRIPT_COMMIT, c->sid);
     plx_command_str(&command, s->worker);
     plx_command_u64(&command, c->fence);
@@ -205,6 +232,7 @@ void plx_session_commit(plx_store *s, const plx_commit *c,
     plx_command_u64(&command, c->q_count);
     plx_command_u64(&command, c->status);
     add_note(&command, c->note);
+    plx_command_u64(&command, c->timer_count);
     add_packed(&command, c);
     plx_script_send(s, &command, committed, PLX_DONE(NULL, call));
 }

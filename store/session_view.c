@@ -12,6 +12,7 @@ void plx_session_memory_fini(plx_session_memory *m)
     free(m->slots);
     free(m->q);
     free(m->barriers);
+    free(m->timers);
 }
 
 static bool read_number(const redisReply *r, uint32_t *out)
@@ -117,7 +118,7 @@ static int read_entry(const redisReply *reply, plx_entry *out)
     plx_slice kind = plx_reply_slice(plx_reply_at(fields, 1));
     uint64_t status;
     if (!plx_stream_id_parse(plx_reply_slice(plx_reply_at(reply, 0)), &out->id) || kind.len != 1 ||
-        !memchr("plcx", kind.data[0], 4) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
+        !memchr("plcxi", kind.data[0], 5) || !plx_reply_u64(plx_reply_at(fields, 3), &status) ||
         status > PLX_STATUS_MAX || !plx_reply_is(plx_reply_at(fields, 6), "b") ||
         !plx_reply_at(fields, 7))
         return PLX_E_STORE;
@@ -126,6 +127,25 @@ static int read_entry(const redisReply *reply, plx_entry *out)
     out->body = plx_reply_slice(plx_reply_at(fields, 7));
     if (!plx_reply_u64(plx_reply_at(fields, 9), &out->came_ms))
         out->came_ms = 0;
+    return 0;
+}
+
+/* "slot:name" each. */
+static int read_timers(const redisReply *reply, plx_session_memory *m, size_t *count)
+{
+    size_t n = plx_reply_count(reply);
+    if (!plx_reply_is_array(reply))
+        return PLX_E_STORE;
+    m->timers = plx_alloc_zero(n > 0 ? n : 1, sizeof *m->timers);
+    for (size_t i = 0; i < n; i++) {
+        plx_slice name = plx_reply_slice(plx_reply_at(reply, i)), slot;
+        uint64_t number;
+        if (!plx_slice_split(&name, ':', &slot) || !name.data ||
+            !plx_decimal_parse(slot, &number) || number > UINT32_MAX)
+            return PLX_E_STORE;
+        m->timers[i] = (plx_slot_timer){.slot = (uint32_t)number, .name = name};
+    }
+    *count = n;
     return 0;
 }
 
@@ -145,10 +165,12 @@ int plx_session_read_work(const redisReply *reply, plx_slice sid, plx_work *work
         !read_number(plx_reply_at(reply, 6), &w.next_slot) ||
         read_slots(plx_reply_at(reply, 7), m, &w.slot_count) != 0 ||
         read_states(plx_reply_at(reply, 8), m->slots, w.slot_count) != 0 ||
+        read_timers(plx_reply_at(reply, 11), m, &w.timer_count) != 0 ||
         (plx_reply_is_array(entry) && read_entry(entry, &w.entry) != 0))
         return plx_store_odd("record of a session");
     w.vsn = (unsigned)vsn;
     w.slots = m->slots;
+    w.timers = m->timers;
     *work = w;
     return 0;
 }

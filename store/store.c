@@ -8,7 +8,9 @@
 #include "store/feeds.h"
 #include "store/mailbox.h"
 #include "store/presence_internal.h"
+#include "store/rules.h"
 #include "store/script.h"
+#include "store/session_due.h"
 #include "store/subscriber.h"
 #include "store/sweep.h"
 
@@ -96,6 +98,7 @@ static void conn_up(void *owner)
     plx_owner_conn_up(s->owner);
     plx_presence_conn_up(s->presence);
     plx_feeds_conn_up(s->feeds);
+    plx_rules_conn_up(s->rules);
     plx_store_changed(s);
 }
 
@@ -140,13 +143,18 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
     s->mail = plx_mail_open(s);
     s->calls = plx_calls_open(s);
     s->presence = plx_presence_open(s);
+    if (options->listen)
+        s->rules = plx_rules_open(s);
     return s;
 }
 
 void plx_store_close(plx_store *s)
 {
     s->watches = NULL;
+    plx_rules_free(s->rules);
+    s->rules = NULL;
     plx_sweeper_stop(s->sweeper);
+    plx_due_stop(s->due);
     plx_owner_sweeper_stop(s->owner_sweeper);
     plx_owner_halt(s->owner);
     plx_calls_stop(s->calls);
@@ -156,6 +164,7 @@ void plx_store_close(plx_store *s)
     /* From here on callbacks of commands find everything in place, but nothing going on. */
     plx_conn_close(s->conn);
     plx_sweeper_free(s->sweeper);
+    plx_due_free(s->due);
     plx_owner_sweeper_free(s->owner_sweeper);
     plx_presence_free(s->presence);
     plx_owner_close(s->owner);

@@ -36,13 +36,15 @@ static void published(const plx_done *done, int err, const redisReply *reply)
         cb(done->arg, err, &position, repeated != 0);
 }
 
-/* Hashed: a key may hold any bytes, also such that would make it another topic's key. */
+/* Hashed: a key may hold any bytes, also such that would make it another topic's key. With SHA-1,
+ * which scripts in Redis have, too (lua/public/call.lua): who may publish may choose keys anyway.
+ */
 static void add_idempotency_key(plx_command *c, const plx_store *s, const plx_publication *p)
 {
-    uint8_t digest[PLX_DIGEST_MAX];
-    char suffix[sizeof ":key:" + 2 * PLX_DIGEST_MAX] = ":key:";
-    plx_hash(PLX_SHA256, p->key, digest);
-    for (size_t i = 0; i < plx_digest_len(PLX_SHA256); i++)
+    uint8_t digest[20];
+    char suffix[sizeof ":key:" + 2 * sizeof digest] = ":key:";
+    plx_sha1(p->key, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
         snprintf(suffix + 5 + 2 * i, 3, "%02x", digest[i]);
     plx_script_key(c, s, 't', p->topic, suffix);
 }

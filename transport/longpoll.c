@@ -184,8 +184,15 @@ static void on_report(plx_control *c, plx_buf *out)
     plx_report_count(report, "channels", plx_lp_polls_topics(lp));
     plx_report_count(report, "opened", lp->opened);
     plx_report_count(report, "refused", lp->refused);
+    plx_report_count(report, "unavailable", lp->unavailable);
+    plx_report_count(report, "expired", lp->expired);
     plx_report_count(report, "skipped", lp->skipped_binary);
     plx_report_finish(report, out);
+}
+
+static void on_due(plx_session_due *due, const plx_work *work)
+{
+    plx_lp_work_start(PLX_CONTAINER(due, plx_longpoll, due), work);
 }
 
 static void on_up(plx_store_watch *w)
@@ -252,6 +259,8 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     plx_control_set(store, &lp->control);
     lp->sweep.ended = on_ended;
     plx_session_sweep_start(store, &lp->sweep);
+    lp->due.work = on_due;
+    plx_session_due_start(store, &lp->due);
     plx_record_sweep_start(&lp->owners, store, channels);
     lp->up.up = on_up;
     lp->up.down = on_down;
@@ -296,6 +305,7 @@ static void on_drain_check(struct ev_loop *loop, ev_timer *t, int events)
 void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg)
 {
     lp->draining = true;
+    plx_session_due_stop(lp->store);
     lp->drained = done;
     lp->drained_arg = arg;
     plx_lp_polls_end(lp);
@@ -310,6 +320,7 @@ void plx_longpoll_free(plx_longpoll *lp)
     if (lp == NULL)
         return;
     lp->draining = true;
+    plx_session_due_stop(lp->store);
     /* An answer may let in the next request of its connection. */
     while (plx_longpoll_parked(lp) > 0) {
         plx_lp_polls_end(lp);

@@ -88,6 +88,8 @@ static void commit(plx_lp_work *w)
     plx_q_entry *q = plx_alloc_zero(w->out_count + 1, sizeof *q);
     for (size_t i = 0; i < w->out_count; i++)
         q[i] = w->outs[i].q;
+    plx_lp_changes changes;
+    plx_lp_timers_changes(w->socket, &changes);
     plx_slot *set = plx_alloc_zero(w->socket->membership_count + 1, sizeof *set);
     plx_commit c = {
         .sid = plx_lp_work_sid(w),
@@ -100,6 +102,8 @@ static void commit(plx_lp_work *w)
         .set_count = changed_slots(w, set, &state),
         .drop = w->drops,
         .drop_count = w->drop_count,
+        .timers = changes.timers,
+        .timer_count = changes.count,
         .note = w->socket->spent.changed ? &note : NULL,
     };
     w->committing = true;
@@ -107,6 +111,7 @@ static void commit(plx_lp_work *w)
     plx_session_commit(w->lp->store, &c, on_committed, w);
     free(set);
     free(q);
+    plx_lp_changes_fini(&changes);
     plx_buf_fini(&state);
     plx_buf_fini(&spent);
 }

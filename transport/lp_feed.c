@@ -1,9 +1,22 @@
 /* What an inbox entry tells the channels of its session: a client's messages, a slot that has
- * failed, a channel that the server closes. */
+ * failed, a channel that the server closes, a message to handle_info. */
 #include "transport/lp_body.h"
 #include "transport/lp_work.h"
 
+#include "base/log.h"
+#include "channel/info.h"
+
 #include <stdlib.h>
+
+static plx_membership *membership_of(const plx_lp_work *w, unsigned long slot)
+{
+    for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
+        plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
+        if (m->slot == slot)
+            return m;
+    }
+    return NULL;
+}
 
 static void feed_post(plx_lp_work *w, plx_slice body)
 {
@@ -24,13 +37,10 @@ static void feed_failed(plx_lp_work *w, plx_slice body, void (*fail)(plx_members
     char digits[16] = "";
     memcpy(digits, body.data, body.len < sizeof digits - 1 ? body.len : sizeof digits - 1);
     unsigned long slot = strtoul(digits, NULL, 10);
-    for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
-        plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
-        if (m->slot == slot) {
-            m->transport = w; /* marks that its end needs no offset */
-            fail(m);
-            return;
-        }
+    plx_membership *m = membership_of(w, slot);
+    if (m) {
+        m->transport = w; /* marks that its end needs no offset */
+        fail(m);
     }
 }
 
@@ -41,6 +51,19 @@ static void feed_close(plx_lp_work *w, plx_slice topic)
     w->outcome = m ? PLX_CLOSED_ONE : PLX_CLOSED_NONE;
     if (m)
         plx_membership_close(m, NULL);
+}
+
+/* Of a timer: for this membership or nobody. */
+static void feed_info(plx_lp_work *w, plx_slice body)
+{
+    plx_info info;
+    if (plx_info_unpack(body, &info) != 0) {
+        plx_log_limited(PLX_WARNING, "session %s: a message to handle_info is damaged", w->sid);
+        return;
+    }
+    const plx_membership *m = info.slot > 0 ? membership_of(w, info.slot) : NULL;
+    if (info.slot == 0 || m)
+        plx_socket_inform(w->socket, m ? m->topic : info.topic, m, info.name, info.message);
 }
 
 void plx_lp_work_feed(plx_lp_work *w, const plx_entry *entry)
@@ -54,6 +77,9 @@ void plx_lp_work_feed(plx_lp_work *w, const plx_entry *entry)
         break;
     case PLX_ENTRY_CRASH:
         feed_failed(w, entry->body, plx_membership_crash);
+        break;
+    case PLX_ENTRY_INFO:
+        feed_info(w, entry->body);
         break;
     case PLX_ENTRY_CLOSE:
         feed_close(w, entry->body);

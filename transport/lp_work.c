@@ -294,6 +294,7 @@ plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *tran
         if (!plx_socket_restore(s, slot))
             end_unrouted(transport, slot);
     }
+    plx_lp_timers_restore(s, work);
     return s;
 }
 

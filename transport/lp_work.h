@@ -61,6 +61,21 @@ void plx_lp_work_untrack(plx_lp_work *w);
 /* Hands an entry to the session's socket. */
 void plx_lp_work_feed(plx_lp_work *w, const plx_entry *entry);
 
+/* lp_timers.c */
+
+/* Timers for a commit; messages lie in `text`, names in the socket. */
+typedef struct plx_lp_changes {
+    plx_slot_timer *timers;
+    size_t count, capacity;
+    plx_buf text;
+} plx_lp_changes;
+
+/* Tells the memberships which of their timers wait. */
+void plx_lp_timers_restore(plx_socket *s, const plx_work *work);
+/* What has been set and cancelled by this entry. */
+void plx_lp_timers_changes(const plx_socket *s, plx_lp_changes *c);
+void plx_lp_changes_fini(plx_lp_changes *c);
+
 /* lp_commit.c */
 
 /* Called whenever something was answered: commits when nothing is pending any more. */

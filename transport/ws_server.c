@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "channel/info.h"
 #include "channel/report.h"
 
 #include <assert.h>
@@ -164,12 +165,31 @@ static void on_report(plx_control *control, plx_buf *out)
     plx_report_count(report, "accepted", c.accepted);
     plx_report_count(report, "opened", c.opened);
     plx_report_count(report, "refused", c.refused);
+    plx_report_count(report, "unavailable", c.unavailable);
+    plx_report_count(report, "expired", c.expired);
     plx_report_count(report, "bad_requests", c.bad_requests);
     plx_report_count(report, "slow", c.slow);
     plx_report_count(report, "faults", c.faults);
     plx_report_count(report, "idle", c.idle);
     plx_report_count(report, "skipped", c.skipped);
     plx_report_finish(report, out);
+}
+
+static void on_inform(plx_control *control, plx_slice id, plx_slice body)
+{
+    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    plx_ws_conn *first = plx_map_get(s->ids, id);
+    plx_list *n = first ? &first->same_id : NULL;
+    plx_info info;
+    if (!first || plx_info_unpack(body, &info) != 0 || info.slot > 0)
+        return;
+    for (size_t left = ring_length(n); left > 0; left--) {
+        plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, same_id);
+        n = n->next;
+        if (plx_socket_inform(c->socket, info.topic, NULL, info.name, info.message) != 0)
+            plx_log_limited(PLX_WARNING, "%s: a message to handle_info was dropped, too many wait",
+                            c->config->path);
+    }
 }
 
 /* ---- draining ---- */
@@ -267,6 +287,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     ev_prepare_start(s->loop, &s->prepare);
     s->control.disconnect = on_disconnect;
     s->control.unsubscribe = on_unsubscribe;
+    s->control.inform = on_inform;
     s->control.report = on_report;
     plx_control_set(store, &s->control);
     plx_ws_presence_init(s);

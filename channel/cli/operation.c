@@ -46,8 +46,8 @@ static void answered(void *arg, unsigned status, plx_slice json)
     if (o->answered)
         return;
     o->answered = true;
-    if (status == 200) {
-        o->status = PLX_CLI_OK;
+    if (status == 200 || status == 207) { /* 207: what was wrong stands in it */
+        o->status = status == 200 ? PLX_CLI_OK : PLX_CLI_REFUSED;
         printf("%.*s\n", (int)json.len, json.data);
         if (fflush(stdout) != 0) {
             perror("pollux: standard output");

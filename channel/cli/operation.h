@@ -7,9 +7,9 @@
 #include "channel/admin.h"
 
 /* Loads the configuration, waits for Redis, calls run(store, body, cb, arg) with the body as text
- * and turns a loop until it has answered, all within 5 s. What came with status 200 is printed on
- * standard output as one line; anything else becomes a complaint "pollux COMMAND: ..." on standard
- * error. Returns the exit status. */
+ * and turns a loop until it has answered, all within 5 s. What came with status 200 or 207
+ * (PLX_CLI_REFUSED then) is printed on standard output as one line; anything else becomes a
+ * complaint "pollux COMMAND: ..." on standard error. Returns the exit status. */
 int plx_cli_operation(const char *command, const char *config_path, json_object *body,
                       void (*run)(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg));
 

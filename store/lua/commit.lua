@@ -1,6 +1,7 @@
 -- ARGV worker, fence, entry, lease (ms), q's max entries, q's max bytes, numbers of: slots to set,
---      slots to drop, messages; outcome (0: as the entry says); '=' and the note, or nothing; then
---      (number, slot, state)..., (number)..., (message)...
+--      slots to drop, messages; outcome (0: as the entry says); '=' and the note, or nothing; number of
+--      timers; then (number, slot, state)..., (number)..., ("slot:name", ms, what its entry says; empty:
+--      cancelled)..., (message)...
 -- Returns ok, outcome, waiting workers, the poll's worker and generation, next work or nil;
 --      over, waiting workers, the poll's worker and generation: the queue was full, the session ended.
 
@@ -10,11 +11,21 @@ if fence ~= ARGV[2] then return {'busy'} end
 local t, worker, entry, lease = now(), ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sets, drops, messages = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local outcome, waiters = '0', get('w' .. ARGV[3]) or ''
-local at = 11
+local at = 12
 
 local function arg()
   at = at + 1
   return ARGV[at]
+end
+
+-- The timers of slots that are gone go with them.
+local function drop_timers(gone)
+  for _, field in ipairs(redis.call('ZRANGE', due, 0, -1)) do
+    if gone[string.match(field, '^%d+')] then
+      redis.call('ZREM', due, field)
+      redis.call('HDEL', timers, field)
+    end
+  end
 end
 
 local function write_slots()
@@ -26,16 +37,35 @@ local function write_slots()
     redis.call('HSET', state, number, st)
     following = math.max(following, tonumber(number) + 1)
   end
+  local gone = {}
   for _ = 1, drops do
     local number = arg()
     redis.call('HDEL', slots, number)
     redis.call('HDEL', state, number)
+    gone[number] = true
     following = math.max(following, tonumber(number) + 1) -- joined and left by this very entry
   end
+  if drops > 0 then drop_timers(gone) end
   set('slot', text(following))
   if ARGV[11] ~= '' then set('note', string.sub(ARGV[11], 2)) end
   redis.call('EXPIRE', slots, KEEP_S)
   redis.call('EXPIRE', state, KEEP_S)
+end
+
+local function write_timers()
+  for _ = 1, tonumber(ARGV[12]) do
+    local field, ms, message = arg(), tonumber(arg()), arg()
+    if message ~= '' and ms > 0 then
+      redis.call('ZADD', due, text(t + ms), field)
+      redis.call('HSET', timers, field, message)
+    else
+      redis.call('ZREM', due, field)
+      redis.call('HDEL', timers, field)
+      if message ~= '' then add_entry('i', 't' .. string.match(field, '^%d+:') .. message) end
+    end
+  end
+  redis.call('EXPIRE', due, KEEP_S)
+  redis.call('EXPIRE', timers, KEEP_S)
 end
 
 -- False when the client has not fetched what it has for too long. One entry's own messages always fit:
@@ -98,6 +128,7 @@ end
 -- A commit that is repeated because its answer was lost has been applied already.
 if entry > num(done) then
   write_slots()
+  write_timers()
   if not write_messages() then
     finish('overflow', t)
     return {'over', waiters, pw or '', pg or '0'}

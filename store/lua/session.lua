@@ -1,4 +1,4 @@
--- Shared by the scripts of a session (put before each of them). All six keys are passed always.
+-- Shared by the scripts of a session (put before each of them). All eight keys are passed always.
 -- record: mount vsn params claims id | until (life's deadline) kept (key TTLs set) | ended (reason)
 --         exp (deadline of what its client may do, which nothing moves; none: never)
 --         holder lease (deadline) fence | pw pg (the poll's worker and generation)
@@ -6,10 +6,11 @@
 --         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
 --         w<entry> (workers that wait for it) | o<entry % 256> ("entry status time digest": outcomes)
 --         of (the first entry whose outcome is remembered) | note (the workers' own)
+-- due:    "slot:name" of a timer, by when it is due; timers: the same -> what its entry says
 -- seen:   digest -> "entry:" or, when it is done, "entry:status"
 -- All times in ms by Redis' own clock.
 
-local rec, slots, state, inbox, queue, seen = unpack(KEYS)
+local rec, slots, state, inbox, queue, seen, due, timers = unpack(KEYS)
 local KEEP_S, KEEP_EVERY_MS = 7200, 600000
 
 -- How many outcomes are remembered in any case, for how long more than these, and how many at most: a
@@ -58,7 +59,7 @@ end
 
 local function finish(reason, t)
   set('ended', reason, 'until', text(t))
-  redis.call('DEL', inbox, queue, seen)
+  redis.call('DEL', inbox, queue, seen, due, timers)
 end
 
 -- A deadline further away than a lease is long was set by a clock that has gone back.
@@ -74,7 +75,16 @@ end
 local function work(fence, entry)
   local mount, vsn, params, claims, id, slot = get('mount', 'vsn', 'params', 'claims', 'id', 'slot')
   return {fence, mount, vsn, params, claims, id, slot, redis.call('HGETALL', slots),
-    redis.call('HGETALL', state), entry or false, get('note') or ''}
+    redis.call('HGETALL', state), entry or false, get('note') or '',
+    redis.call('ZRANGE', due, 0, -1)}
+end
+
+-- Appends an entry for which no client waits.
+local function add_entry(kind, body)
+  local entry = text(redis.call('HINCRBY', rec, 'inn', 1))
+  redis.call('XADD', inbox, entry .. '-0', 'k', kind, 's', '200', 'd', '', 'b', body)
+  redis.call('EXPIRE', inbox, KEEP_S)
+  redis.call('HINCRBY', rec, 'ibytes', #body)
 end
 
 -- The lease and the first entry, or nil when it is held or there is nothing to do.

@@ -97,7 +97,7 @@ for (const server of ['lighttpd', 'nginx']) describe(`played behind ${server}`, 
     await sees(ann, { ann: both.ann });
   }));
 
-  for (const mover of ['ann']) {
+  for (const mover of ['ann', 'bob']) {
     test(`${mover} moves: ticks say where to, and a late joiner sees it`, TIMEOUT, () => play(async (ann, bob, open) => {
       const [moving, other] = mover === 'ann' ? [ann, bob] : [bob, ann];
       const steps = 40;

@@ -1,5 +1,4 @@
 /* plx_channel_send between the kit's clients, in the place of store/inform.c. */
-#if __has_include("store/inform.h")
 #include "store/inform.h"
 #include "base/base64.h"
 #include "channel/info.h"
@@ -55,6 +54,3 @@ void plx_inform(plx_store *s, plx_slice id, plx_slice body, plx_slice digest,
     r->payload_len = body.len;
     r->cb.done = cb;
 }
-#else
-typedef int plx_kit_no_inform;
-#endif

@@ -255,6 +255,22 @@ void __wrap_plx_session_sweep_start(plx_store *s, plx_session_sweep *w)
     sweeper = w;
 }
 
+static plx_session_due *due; /* NULL once it is stopped */
+
+void __wrap_plx_session_due_start(plx_store *s, plx_session_due *d);
+void __wrap_plx_session_due_start(plx_store *s, plx_session_due *d)
+{
+    (void)s;
+    due = d;
+}
+
+void __wrap_plx_session_due_stop(plx_store *s);
+void __wrap_plx_session_due_stop(plx_store *s)
+{
+    (void)s;
+    due = NULL;
+}
+
 void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                              uint64_t window_ms, uint64_t life_ms, plx_view_cb *cb, void *arg);
 void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
@@ -404,6 +420,12 @@ static void stage(const plx_commit *c)
         staged_drop[staged_drops++] = c->drop[i];
         plx_buf_printf(&trace, " drop %u", c->drop[i]);
     }
+    for (size_t i = 0; i < c->timer_count; i++) {
+        const plx_slot_timer *t = &c->timers[i];
+        plx_buf_printf(&trace,
+                       t->message.len > 0 ? " timer %u:%.*s %" PRIu64 " %.*s" : " cancel %u:%.*s",
+                       t->slot, TEXT(t->name), t->ms, TEXT(t->message));
+    }
 }
 
 void __wrap_plx_session_commit(plx_store *s, const plx_commit *c,
@@ -413,6 +435,8 @@ void __wrap_plx_session_commit(plx_store *s, const plx_commit *c,
 {
     (void)s;
     plx_buf_printf(&trace, "commit %.*s f%" PRIu64 " e%" PRIu64, SID(c->sid), c->fence, c->entry);
+    if (c->status != 0)
+        plx_buf_printf(&trace, " status %u", c->status);
     for (size_t i = 0; i < c->q_count; i++)
         note_entry(&c->q[i]);
     stage(c);

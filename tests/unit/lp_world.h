@@ -6,7 +6,8 @@
  *     poll SID qCURSOR #GENERATION        look SID qCURSOR #GENERATION
  *     recall SID SLOT...
  *     post SID KIND STATUS BODY           take SID ENTRY           create MOUNT [expires in MS]
- *     commit SID fF eE [ENTRY]... set SLOT... drop SLOT...         renew SID fF
+ *     commit SID fF eE [ENTRY]... set SLOT... drop SLOT... TIMER...         renew SID fF
+ *         TIMER: timer SLOT:NAME MS MESSAGE, or cancel SLOT:NAME
  *         ENTRY: open SLOT TOPIC@START, or end SLOT TOPIC <=OFFSET, or nothing; then
  *         after SLOT@OFFSET for each barrier; then the text
  *     end SID REASON                      drop SID fF
@@ -172,6 +173,18 @@ static plx_work work_of(const char *sid, uint64_t fence, uint64_t entry, enum pl
         .slots = record,
         .slot_count = record_count,
         .entry = {.id = entry, .kind = kind, .status = 200, .body = plx_slice_of(body)}};
+}
+
+/* Something of a session is due, and this worker gets the lease. `timers`: those that wait. */
+static UNUSED void due_work(const char *sid, uint64_t fence, uint64_t entry,
+                            enum plx_entry_kind kind, const char *body,
+                            const plx_slot_timer *waiting, size_t count)
+{
+    plx_work w = work_of(sid, fence, entry, kind, body);
+    w.timers = waiting;
+    w.timer_count = count;
+    assert_non_null(due);
+    due->work(due, &w);
 }
 
 /* Answers the oldest POST or take with the lease and this entry. */

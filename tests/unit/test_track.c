@@ -213,6 +213,30 @@ static void records_bring_it_back(void **state)
     plx_buf_fini(&hint);
 }
 
+/* Such a long-poll session lost its channel with its next message. */
+static void a_record_of_one_that_untracked_everything(void **state)
+{
+    (void)state;
+    plx_buf packed;
+    plx_buf_init(&packed, 0);
+    join(s, "1", "lobby:a");
+    fake_change_answer(0, 0);
+    client(s, "1", "2", "lobby:a", "hold", "{}");
+    assert_int_equal(plx_channel_untrack(channels_held[0], calls_held[0], S("7")), 0);
+    fake_change_answer(0, 0);
+    plx_call_noreply(calls_held[0]);
+    plx_membership *m = plx_socket_find(s, S("lobby:a"));
+    assert_int_equal(m->diffs.mode, PLX_DIFFS_WAITS);
+    plx_membership_pack(m, &packed);
+    plx_slot slot = {.number = 3, .topic = S("lobby:b"), .state = plx_buf_slice(&packed)};
+    plx_membership *back = plx_socket_restore(s, &slot);
+    assert_non_null(back);
+    assert_int_equal(back->diffs.mode, PLX_DIFFS_WAITS);
+    assert_string_equal(back->tracks->awaited, m->tracks->awaited);
+    assert_int_equal(back->tracks->count, 0);
+    plx_buf_fini(&packed);
+}
+
 static void the_list_comes_to_the_call(void *arg, plx_channel *ch, plx_call *call, int err,
                                        plx_slice json)
 {
@@ -247,6 +271,7 @@ int main(void)
         T(an_update_names_what_it_replaces),
         T(refs_of_a_repeated_entry_are_the_same),
         T(records_bring_it_back),
+        T(a_record_of_one_that_untracked_everything),
         T(presences_are_listed),
     };
     plx_log_init("test", PLX_ERROR + 1);

@@ -10,8 +10,15 @@ function say(state, words) {
 }
 
 const socket = new Socket("/socket", { params: { csrf }, longPollFallbackMs: 2500 });
-const channel = socket.channel(`room:${room}`, {});
+let last = null; // everything up to there has come
+const channel = socket.channel(`room:${room}`, () => (last ? { since: last } : {}));
 const presence = new Presence(channel);
+
+// Each message carries its position: after a pause, the join asks for what came since.
+channel.onMessage = (event, payload, ref) => {
+  if (typeof ref === "string" && ref.includes(":")) last = ref;
+  return payload;
+};
 
 presence.onSync(() => {
   people.textContent = presence.list((name) => name).join(", ");
@@ -33,9 +40,16 @@ channel.on("message", (message) => {
 });
 
 channel.join()
-  .receive("ok", ({ you }) => say("ok", `Live, as ${you}`))
+  .receive("ok", ({ you, position }) => {
+    last ??= position;
+    say("ok", `Live, as ${you}`);
+  })
   .receive("error", ({ reason }) => say("bad", `Not allowed: ${reason}`));
-socket.onError(() => say("busy", "Not connected; trying again"));
+socket.onError(async () => {
+  say("busy", "Not connected; trying again");
+  const answer = await fetch("/session.php").catch(() => null);
+  if (answer?.status === 401) location.assign("/"); // signed out, in another window perhaps
+});
 socket.connect();
 
 document.getElementById("say").addEventListener("submit", (event) => {
