@@ -267,7 +267,8 @@ typedef struct plx_socket_module {
     void (*connect)(void *state, const plx_connect_info *info, plx_admission *admission);
 } plx_socket_module;
 
-/* The value of a request header by its lower-case name; empty: absent. */
+/* The value of a request header by its lower-case name; empty: absent. With auth type "hook", whose
+ * answer comes later, those that its `headers` names only. */
 plx_slice plx_admission_header(const plx_admission *a, const char *name);
 /* The client gets 403; why: for the log. */
 void plx_admission_refuse(plx_admission *a, const char *why);

@@ -19,31 +19,14 @@ static int problem_at(const plx_config *config, const plx_channel_config *c, plx
     return PLX_E_INVALID;
 }
 
-/* ISO C has no conversion from an object pointer to a function pointer; POSIX says that this one
- * works. */
-static entry_point *find_entry_point(void *module)
-{
-    void *symbol = dlsym(module, "pollux_backend");
-    entry_point *f = NULL;
-
-    if (symbol)
-        memcpy(&f, &symbol, sizeof f);
-    return f;
-}
-
 static int check_module(const plx_backend *backend, plx_buf *why)
 {
     if (!backend) {
         plx_buf_str(why, "pollux_backend() returned NULL");
         return PLX_E_INVALID;
     }
-    if (backend->abi != PLX_BACKEND_ABI) {
-        plx_buf_printf(why,
-                       "made for version %u of the interface, this is version %u: compile it"
-                       " against this Pollux' channel/backend.h",
-                       backend->abi, (unsigned)PLX_BACKEND_ABI);
+    if (!plx_module_fits(backend->abi, why))
         return PLX_E_INVALID;
-    }
     if (backend->intercept && !backend->handle_out) {
         plx_buf_str(why, "it intercepts events and has no handle_out to be asked about them");
         return PLX_E_INVALID;
@@ -58,22 +41,20 @@ bool plx_channel_is_http(const plx_channel_entry *e)
 
 static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
 {
-    entry_point *f;
+    void (*f)(void);
     plx_buf why;
-    int err = 0;
+    int err;
 
-    dlerror();
-    e->module = dlopen(e->config->path, RTLD_NOW | RTLD_LOCAL);
-    if (!e->module)
-        return problem_at(config, e->config, problem, "the module can't be loaded", dlerror());
-    f = find_entry_point(e->module);
-    if (!f)
-        return problem_at(config, e->config, problem,
-                          "no channel module (it has no function pollux_backend)", e->config->path);
     plx_buf_init(&why, 0);
-    e->backend = f();
-    if (check_module(e->backend, &why) != 0)
-        err = problem_at(config, e->config, problem, e->config->path, plx_buf_cstr(&why));
+    err = plx_module_load(e->config->path, "pollux_backend", &e->module, &f, &why);
+    if (err != 0) {
+        problem_at(config, e->config, problem, plx_buf_cstr(&why), NULL);
+    } else {
+        e->backend = ((entry_point *)f)();
+        err = check_module(e->backend, &why);
+        if (err != 0)
+            problem_at(config, e->config, problem, e->config->path, plx_buf_cstr(&why));
+    }
     plx_buf_fini(&why);
     return err;
 }
@@ -164,6 +145,7 @@ static int open_section(const plx_config *config, const plx_socket_config *socke
     int err = 0;
 
     c->config = socket;
+    err = plx_admitter_open(config, socket, &c->admitter, problem);
     c->entries = plx_alloc_zero(socket->channel_count, sizeof *c->entries);
     for (size_t i = 0; i < socket->channel_count && err == 0; i++) {
         c->entries[i].config = &socket->channels[i];
@@ -194,6 +176,7 @@ void plx_channels_close(plx_channels *channels, size_t count)
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; channels[i].entries && j < channels[i].config->channel_count; j++)
             close_entry(&channels[i].entries[j]);
+        plx_admitter_close(&channels[i].admitter);
         free(channels[i].entries);
     }
     free(channels);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "channel/admission.h"
 #include "channel/auth_hook.h"
 #include "channel/backend.h"
 #include "channel/hook.h"
@@ -21,6 +22,7 @@ typedef struct plx_channel_entry {
 typedef struct plx_channels {
     const plx_socket_config *config;
     plx_channel_entry *entries; /* as many as config->channel_count, in its order */
+    plx_admitter admitter;      /* the section's module, asked about every connect */
     plx_auth_hook *auth;        /* auth type hook, from plx_channels_start on; else NULL */
 } plx_channels;
 

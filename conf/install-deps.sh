@@ -80,6 +80,10 @@ disable_services() {
     for unit in redis-server lighttpd nginx apache2; do
         case " $missing " in *" $unit"*) as_root systemctl -q disable "$unit" 2> /dev/null || true ;; esac
     done
+    case " $missing " in *" php-fpm "*) ;; *) return 0 ;; esac
+    for unit in /lib/systemd/system/php*-fpm.service; do # its name has PHP's version
+        as_root systemctl -q disable "${unit##*/}" 2> /dev/null || true
+    done
 }
 
 if [ -n "$missing" ]; then

@@ -35,6 +35,11 @@ struct plx_connecting {
     enum plx_vsn vsn;
     uint64_t expires_ms;
     char ip[INET6_ADDRSTRLEN];
+    /* For the section's module. */
+    const plx_admitter *admitter;
+    const char *transport;
+    const plx_connect *now; /* NULL once plx_connect_start has returned */
+    char **kept;            /* then: values of the headers that auth.headers names, or NULL */
 };
 
 typedef struct plx_connecting attempt;
@@ -185,8 +190,71 @@ static int make_id(attempt *a)
     return refuse(a, "socket id too long");
 }
 
+/* ---- the section's module ---- */
+
+/* The request will be gone when the application answers. */
+static void keep_headers(attempt *a, const plx_connect *c)
+{
+    const plx_strings *names = &a->socket->auth.headers;
+    plx_slice value;
+    if (!a->admitter || !a->admitter->module)
+        return;
+    a->kept = plx_alloc_zero(names->count + 1, sizeof *a->kept);
+    for (size_t i = 0; i < names->count; i++)
+        if (c->request->header(c->request, names->items[i], &value))
+            a->kept[i] = plx_slice_dup(value);
+}
+
+static bool module_header(void *arg, const char *name, plx_slice *value)
+{
+    const attempt *a = arg;
+    const plx_strings *names = &a->socket->auth.headers;
+    if (a->now)
+        return a->now->request->header(a->now->request, name, value);
+    for (size_t i = 0; a->kept && i < names->count; i++) {
+        if (strcmp(names->items[i], name) == 0 && a->kept[i]) {
+            *value = plx_slice_of(a->kept[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int ask_module(attempt *a)
+{
+    if (!a->admitter || !a->admitter->module)
+        return 0;
+    const plx_connect_info info = {.path = plx_slice_of(a->socket->path),
+                                   .transport = plx_slice_of(a->transport),
+                                   .remote_ip = plx_slice_of(a->ip),
+                                   .params = plx_buf_slice(&a->params_json),
+                                   .claims = plx_buf_slice(&a->claims)};
+    plx_admission answer = {.header = module_header, .arg = a};
+    int rc = 0;
+    plx_admitter_ask(a->admitter, &info, &answer);
+    if (answer.refused) {
+        char reason[sizeof answer.why + 64];
+        snprintf(reason, sizeof reason, "by the module: %s", answer.why);
+        rc = refuse(a, reason);
+    } else {
+        if (answer.has_claims) {
+            plx_buf_clear(&a->claims);
+            plx_buf_add(&a->claims, plx_buf_slice(&answer.claims));
+        }
+        if (answer.has_id) {
+            plx_buf_clear(&a->id);
+            plx_buf_add(&a->id, plx_buf_slice(&answer.id));
+        }
+    }
+    plx_admitter_done(&answer);
+    return rc;
+}
+
 static void attempt_free(attempt *a)
 {
+    for (size_t i = 0; a->kept && i < a->socket->auth.headers.count; i++)
+        free(a->kept[i]);
+    free(a->kept);
     json_object_put(a->params);
     plx_buf_fini(&a->params_json);
     plx_buf_fini(&a->claims);
@@ -201,6 +269,8 @@ static void finish(attempt *a, int rc)
         rc = write_params(a);
     if (rc == 0)
         rc = make_id(a);
+    if (rc == 0)
+        rc = ask_module(a);
     const plx_connected connected = {.vsn = a->vsn,
                                      .params = plx_buf_slice(&a->params_json),
                                      .claims = plx_buf_slice(&a->claims),
@@ -236,6 +306,9 @@ plx_connecting *plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void
     a->socket = c->socket;
     a->cb = cb;
     a->arg = arg;
+    a->admitter = c->admitter;
+    a->transport = c->transport;
+    a->now = c;
     plx_buf_init(&a->params_json, PARAMS_MAX);
     plx_buf_init(&a->claims, CLAIMS_MAX);
     plx_buf_init(&a->id, PLX_NAME_MAX);
@@ -245,8 +318,11 @@ plx_connecting *plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void
     int rc = judge_request(a, c);
     if (rc == 0)
         rc = c->socket->auth.type == PLX_AUTH_HOOK ? ask(a, c) : check_token(a, c->auth_token);
-    if (a->question)
+    if (a->question) {
+        keep_headers(a, c);
+        a->now = NULL;
         return a;
+    }
     finish(a, rc);
     return NULL;
 }

@@ -1,13 +1,15 @@
-/* Who may open a socket: origin, vsn, CSRF parameter, authentication, socket id; the same for both
- * transports.
+/* Who may open a socket: origin, vsn, CSRF parameter, authentication, socket id, the section's
+ * module; the same for both transports.
  *
  * All but one of these are decided at once. An authentication hook asks the application: then the
- * answer comes later, and whoever waits for it holds a handle to cancel it by.
+ * answer comes later, and whoever waits for it holds a handle to cancel it by. A section's own
+ * module is asked last, when everything else is known.
  */
 #ifndef PLX_TRANSPORT_CONNECT_H
 #define PLX_TRANSPORT_CONNECT_H
 
 #include "base/config.h"
+#include "channel/admission.h"
 #include "channel/auth_hook.h"
 #include "transport/http.h"
 #include "transport/query.h"
@@ -16,8 +18,9 @@
 typedef struct plx_connect {
     const plx_config *config;
     const plx_socket_config *socket;
-    plx_auth_hook *hook;   /* auth type hook: the section's; else not looked at */
-    const char *transport; /* "websocket" | "longpoll" */
+    plx_auth_hook *hook;          /* auth type hook: the section's; else not looked at */
+    const plx_admitter *admitter; /* the section's module; NULL, or without one: not asked */
+    const char *transport;        /* "websocket" | "longpoll" */
     const plx_http_request *request;
     const plx_pair *path_vars; /* of "/socket/:room" */
     size_t path_var_count;

@@ -178,15 +178,16 @@ static void connect_socket(opening *o)
                                     .header = header,
                                     .remote_ip = client.ip,
                                     .https = client.https};
-    const plx_connect attempt = {
-        .config = c->server->config,
-        .socket = c->config,
-        .hook = c->server->channels[c->config - c->server->config->sockets].auth,
-        .transport = "websocket",
-        .request = &o->request,
-        .path_vars = o->route.vars,
-        .path_var_count = o->route.var_count,
-        .auth_token = plx_buf_slice(&o->token)};
+    const plx_channels *channels = &c->server->channels[c->config - c->server->config->sockets];
+    const plx_connect attempt = {.config = c->server->config,
+                                 .socket = c->config,
+                                 .hook = channels->auth,
+                                 .admitter = &channels->admitter,
+                                 .transport = "websocket",
+                                 .request = &o->request,
+                                 .path_vars = o->route.vars,
+                                 .path_var_count = o->route.var_count,
+                                 .auth_token = plx_buf_slice(&o->token)};
     plx_connecting *asking = plx_connect_start(&attempt, on_connected, c);
     if (!asking)
         return;

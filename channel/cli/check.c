@@ -35,17 +35,23 @@ static int help(void)
 /* ---- The configuration ---- */
 
 /* Whether every module's file is there; how it goes on inside is found out at start. */
+static bool check_module(const plx_config *c, const char *path, unsigned line)
+{
+    if (!path || access(path, R_OK) == 0)
+        return true;
+    fprintf(stderr, "%s:%u: the module \"%s\" can't be read (expected a shared object)\n", c->file,
+            line, path);
+    return false;
+}
+
 static bool check_modules(const plx_config *c)
 {
     bool good = true;
     for (size_t i = 0; i < c->socket_count; i++) {
+        good = check_module(c, c->sockets[i].module, c->sockets[i].line) && good;
         for (size_t k = 0; k < c->sockets[i].channel_count; k++) {
             const plx_channel_config *ch = &c->sockets[i].channels[k];
-            if (!ch->path || access(ch->path, R_OK) == 0)
-                continue;
-            fprintf(stderr, "%s:%u: the module \"%s\" can't be read (expected a shared object)\n",
-                    c->file, ch->line, ch->path);
-            good = false;
+            good = check_module(c, ch->path, ch->line) && good;
         }
     }
     return good;

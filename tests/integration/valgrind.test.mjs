@@ -6,11 +6,14 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Application } from '../lib/application.mjs';
 import { FcgiConn, cgiAnswer, fcgiRequest, variables } from '../lib/fcgi.mjs';
+import { HOOK_SECRET } from '../lib/hook_app.mjs';
+import { signToken } from '../lib/phoenix_token.mjs';
 import { descendants } from '../lib/proc.mjs';
 import { Redis, startFcgi, startWs } from '../lib/servers.mjs';
 import { API_KEY, bin, configText, SANITIZED, tempDir } from '../lib/stack.mjs';
-import { openWs } from '../lib/ws.mjs';
+import { openWs, RawWs } from '../lib/ws.mjs';
 
 const OPTIONS = { timeout: 120000, skip: SANITIZED && 'the sanitizers look for the same' };
 const MS = 20000; // valgrind is slow
@@ -174,6 +177,58 @@ describe('under valgrind', () => {
     } finally {
       for (const ws of open) ws.destroy();
       await program.stop('SIGKILL').catch(() => {});
+    }
+  });
+
+  test('connects that ask an application, and tokens that run out', OPTIONS, async () => {
+    const app = await new Application().start();
+    const asking = path.join(dir, 'asking.conf');
+    const secret = 'a-secret-key-base-shared-with-the-application';
+    fs.writeFileSync(asking, `redis { url = "${redis.url}" }
+secret = "integration-tests-only-0123456789abcdef"
+socket "/asked" { auth { type = "hook" url = "${app.url}" secret = "${HOOK_SECRET}" } channel "room:*" {} }
+socket "/timed" { auth { type = "phoenix_token" secret = "${secret}" salt = "s" } channel "room:*" {} }
+`);
+    const guest = (sid) => ({ headers: { Cookie: `sid=${sid}` } });
+    const fcgi = await startFcgi(dir, asking, { under: valgrind('asking-fcgi') });
+    const ws = await startWs(dir, asking, { under: valgrind('asking-ws') });
+    const left = [];
+    try {
+      const token = signToken(secret, 's', 7, { maxAge: 3 });
+      const timed = await openWs(ws.where, `/timed/websocket?vsn=2.0.0&token=${token}`);
+      const byPoll = (await fcgiRequest(fcgi.where, { target: `/timed/longpoll?vsn=2.0.0&token=${token}` }, { ms: MS })).json;
+      const answers = [{ status: 'ok', claims: { a: 1 }, cache_s: 60 }, { status: 'error', reason: 'no', cache_s: 60 }, { status: 'ok', claims: [] }, null];
+      for (const [i, a] of answers.entries()) {
+        app.decide = () => a;
+        for (let repeated = 0; repeated < 2; repeated++) {
+          const lp = await fcgiRequest(fcgi.where, { target: '/asked/longpoll?vsn=2.0.0', ...guest(i) }, { ms: MS });
+          assert.equal(lp.json.status, [410, 403, 500, 500][i]);
+          const raw = new RawWs(ws.where);
+          assert.equal((await raw.connect('/asked/websocket?vsn=2.0.0', { ...guest(i), ms: MS })).status, [101, 403, 503, 503][i]);
+          raw.destroy();
+        }
+      }
+      // Clients that go away while the application thinks, and some that are there when the programs stop.
+      app.forget();
+      app.hold();
+      for (const sid of ['x', 'y']) {
+        const raw = new RawWs(ws.where);
+        raw.connect('/asked/websocket?vsn=2.0.0', { ...guest(sid), ms: MS }).catch(() => {});
+        const polling = await new FcgiConn(fcgi.where).connect();
+        polling.send({ target: '/asked/longpoll?vsn=2.0.0', ...guest(sid) });
+        left.push(() => raw.destroy(), () => polling.abort());
+      }
+      await app.count(4, MS);
+      for (const go of left.splice(0, 2)) go();
+      assert.equal((await timed.next(MS))?.code, 3000);
+      assert.ok(byPoll.token);
+      timed.destroy();
+      await stop('asking-fcgi', fcgi.program);
+      await stop('asking-ws', ws.program);
+    } finally {
+      for (const go of left) go();
+      for (const { program } of [fcgi, ws]) await program.stop('SIGKILL').catch(() => {});
+      await app.stop();
     }
   });
 

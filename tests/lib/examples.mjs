@@ -8,6 +8,8 @@ import { alive, descendants, mentioning } from './proc.mjs';
 import { BUILD, ROOT, SLOW, tempDir } from './stack.mjs';
 import { until } from './wait.mjs';
 
+export const RUN = path.join(ROOT, 'conf/examples/run.sh');
+
 export class Example {
   /** server: the web server, when the example has files for several. */
   constructor(name, { server } = {}) {
@@ -19,8 +21,7 @@ export class Example {
   async start(ms = 40000 * SLOW) {
     this.dir = tempDir(`example-${this.name}`);
     fs.chmodSync(this.dir, 0o755); // as root, the web server runs as nobody
-    const script = path.join(ROOT, 'conf/examples/run.sh');
-    this.child = spawn('setpriv', ['--pdeathsig', 'TERM', script, ...this.args], { env: { ...process.env, TMPDIR: this.dir, POLLUX_BUILD: BUILD }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn('setpriv', ['--pdeathsig', 'TERM', RUN, ...this.args], { env: { ...process.env, TMPDIR: this.dir, POLLUX_BUILD: BUILD }, stdio: ['ignore', 'pipe', 'pipe'] });
     let out = '';
     this.child.stdout.on('data', (d) => {
       out += d;

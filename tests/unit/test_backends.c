@@ -178,6 +178,58 @@ static void test_open_and_close(void **state)
     plx_buf_fini(&problem);
 }
 
+/* Opening a socket's module fails with a line that says where, and holds `part`. */
+static void assert_socket_problem(const char *path, const char *settings, const char *part)
+{
+    fixture f;
+    plx_channels *channels = NULL;
+    plx_buf problem;
+
+    setenv("DOORKEEPER", settings ? settings : "", 1);
+    plx_buf_init(&problem, 0);
+    fixture_init(&f, 0);
+    f.socket.line = 3;
+    f.socket.module = (char *)path;
+    f.socket.module_settings = (char *)settings;
+    assert_int_equal(plx_channels_open(&f.config, &channels, &problem), PLX_E_INVALID);
+    assert_null(channels);
+    if (strncmp(plx_buf_cstr(&problem), "pollux.conf:3: socket \"/socket\": ", 33) != 0 ||
+        !strstr(problem.data, part) || problem.data[problem.len - 1] != '\n')
+        fail_msg("problem is: %s", plx_buf_cstr(&problem));
+    plx_buf_fini(&problem);
+}
+
+static void test_socket_modules(void **state)
+{
+    char notes[PATH_MAX];
+    fixture f;
+    plx_channels *channels = NULL;
+    plx_buf problem;
+
+    (void)state;
+    assert_socket_problem(module_path("no_such_module"), NULL, "No such file");
+    assert_socket_problem(module_path("picky"), NULL, "no function pollux_socket");
+    assert_socket_problem(module_path("fault_null"), NULL, "no function pollux_socket");
+    assert_socket_problem(module_path("doorkeeper"), "null", "returned NULL");
+    assert_socket_problem(module_path("doorkeeper"), "old",
+                          "made for version 1 of the interface, this is version 2");
+    assert_socket_problem(module_path("doorkeeper"), "deaf", "a module without connect");
+    assert_socket_problem(module_path("doorkeeper"), "no", "refuses to start: not at night");
+    assert_socket_problem(module_path("doorkeeper"), "silent", "it gives no reason");
+    snprintf(notes, sizeof notes, "%s/notes", temp_dir);
+    plx_buf_init(&problem, 0);
+    fixture_init(&f, 0);
+    f.socket.module = module_path("doorkeeper");
+    f.socket.module_settings = notes;
+    setenv("DOORKEEPER", notes, 1);
+    assert_int_equal(plx_channels_open(&f.config, &channels, &problem), 0);
+    assert_string_equal(channels[0].admitter.module->name, "doorkeeper");
+    plx_channels_close(channels, 1);
+    assert_file(notes, "/socket closed");
+    unlink(notes);
+    plx_buf_fini(&problem);
+}
+
 static void test_route(void **state)
 {
     static const char *const patterns[] = {"room:*", "room:lobby", "room:l*", "*"};
@@ -224,7 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_module_faults),  cmocka_unit_test(test_unknown_backend),
         cmocka_unit_test(test_open_and_close), cmocka_unit_test(test_route),
-        cmocka_unit_test(test_no_sections),
+        cmocka_unit_test(test_no_sections),    cmocka_unit_test(test_socket_modules),
     };
 
     return cmocka_run_group_tests(tests, find_modules, remove_temp);

@@ -59,6 +59,7 @@ static bool header(const plx_http_request *r, const char *name, plx_slice *value
 static char *same[] = {"same"}, *any[] = {"any"};
 static plx_config config;
 static plx_socket_config section;
+static plx_admitter admitter;
 
 static int setup(void **state)
 {
@@ -66,6 +67,7 @@ static int setup(void **state)
     plx_log_init("test", PLX_ERROR);
     memset(&got, 0, sizeof got);
     origin_header = cookie_header = NULL;
+    admitter.module = NULL;
     section = (plx_socket_config){.path = "/socket", .check_origin = {any, 1}};
     section.auth.param = "token";
     section.auth.claim = "user_id";
@@ -93,6 +95,7 @@ static int connect_with(const char *query, const char *auth_token, const plx_pai
     const plx_connect c = {.config = &config,
                            .socket = &section,
                            .hook = hook,
+                           .admitter = &admitter,
                            .transport = "websocket",
                            .request = &r,
                            .path_vars = vars,
@@ -435,6 +438,107 @@ static void test_too_much(void **state)
     plx_buf_fini(&query);
 }
 
+/* ---- the section's module ---- */
+
+/* What it does, by the connect parameter "do". */
+static void module_connect(void *state, const plx_connect_info *info, plx_admission *a)
+{
+    static char long_id[1026];
+    char what[32] = "";
+    plx_slice cookie = plx_admission_header(a, "cookie");
+
+    assert_ptr_equal(state, &admitter);
+    assert_true(plx_slice_is(info->path, "/socket"));
+    assert_true(plx_slice_is(info->transport, "websocket"));
+    assert_true(plx_slice_is(info->remote_ip, "192.0.2.1"));
+    assert_int_equal(plx_admission_header(a, "x-nothing").len, 0);
+    plx_object_text(info->params, "do", what, sizeof what);
+    if (strcmp(what, "refuse") == 0)
+        plx_admission_refuse(a, "told to");
+    else if (strcmp(what, "claims") == 0)
+        assert_int_equal(plx_admission_claims(a, plx_slice_of(" {\"who\":7} ")), 0);
+    else if (strcmp(what, "cookie") == 0)
+        assert_int_equal(plx_admission_id(a, cookie), 0);
+    else if (strcmp(what, "noid") == 0)
+        assert_int_equal(plx_admission_id(a, plx_slice_of("")), 0);
+    if (strcmp(what, "bad") != 0)
+        return;
+    memset(long_id, 'x', sizeof long_id - 1);
+    assert_int_equal(plx_admission_id(a, plx_slice_of("good")), 0);
+    assert_int_equal(plx_admission_id(a, plx_slice_of("a\nb")), PLX_E_INVALID);
+    assert_int_equal(plx_admission_id(a, plx_slice_of("\xff")), PLX_E_INVALID);
+    assert_int_equal(plx_admission_id(a, plx_slice_of(long_id)), PLX_E_TOOBIG);
+    assert_int_equal(plx_admission_claims(a, plx_slice_of("[]")), PLX_E_INVALID);
+    assert_int_equal(plx_admission_claims(a, plx_slice_of("{")), PLX_E_INVALID);
+    assert_int_equal(plx_admission_claims(a, plx_slice_make(long_id, 16385)), PLX_E_TOOBIG);
+}
+
+static const plx_socket_module judge = {
+    .abi = PLX_BACKEND_ABI, .name = "judge", .connect = module_connect};
+
+static void with_module(void)
+{
+    admitter = (plx_admitter){.module = &judge, .state = &admitter};
+    section.id = "user:{params.u}";
+}
+
+static void test_module(void **state)
+{
+    (void)state;
+    with_module();
+    assert_int_equal(connect_query("vsn=2.0.0&u=1"), 0);
+    assert_string_equal(got.id, "user:1");
+    assert_string_equal(got.claims, "{}");
+    assert_int_equal(connect_query("u=1&do=refuse"), PLX_E_DENIED);
+    assert_int_equal(connect_query("u=1&do=claims"), 0);
+    assert_string_equal(got.claims, "{\"who\":7}");
+    assert_string_equal(got.id, "user:1");
+    cookie_header = "from the cookie";
+    assert_int_equal(connect_query("u=1&do=cookie"), 0);
+    assert_string_equal(got.id, "from the cookie");
+    assert_int_equal(connect_query("u=1&do=noid"), 0);
+    assert_string_equal(got.id, "");
+    assert_int_equal(connect_query("u=1&do=bad"), 0);
+    assert_string_equal(got.id, "good");
+    assert_string_equal(got.claims, "{}");
+}
+
+/* It is not troubled with what is refused anyway. */
+static void test_module_is_asked_last(void **state)
+{
+    (void)state;
+    with_module();
+    admitter.state = NULL; /* it would complain */
+    section.check_origin = (plx_strings){same, 1};
+    origin_header = "http://evil.example";
+    assert_int_equal(connect_query("vsn=2.0.0"), PLX_E_DENIED);
+    origin_header = NULL;
+    assert_int_equal(connect_query("vsn=9.9.9"), PLX_E_DENIED);
+    assert_int_equal(connect_query("vsn=%ff"), PLX_E_INVALID);
+}
+
+/* The request is gone when the application has answered: what the hook names is kept. */
+static void test_module_after_the_hook(void **state)
+{
+    char cookie[] = "sid=1";
+
+    (void)state;
+    with_module();
+    cookie_header = cookie;
+    connect_query("u=1&do=cookie");
+    assert_non_null(connecting);
+    memset(cookie, '#', 5);
+    answer_asked(0, "{\"status\":\"ok\",\"claims\":{\"user_id\":42}}");
+    assert_int_equal(got.err, 0);
+    assert_string_equal(got.id, "sid=1");
+    assert_string_equal(got.claims, "{\"user_id\":42}");
+    connect_query("u=1&do=refuse");
+    answer_asked(0, "{\"status\":\"ok\",\"claims\":{}}");
+    assert_int_equal(got.err, PLX_E_DENIED);
+    connect_query("u=2");
+    plx_connect_cancel(connecting);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +554,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hook_is_asked_last, setup_hook, teardown_hook),
         cmocka_unit_test_setup_teardown(test_hook_cancel, setup_hook, teardown_hook),
         cmocka_unit_test_setup(test_too_much, setup),
+        cmocka_unit_test_setup(test_module, setup),
+        cmocka_unit_test_setup(test_module_is_asked_last, setup),
+        cmocka_unit_test_setup_teardown(test_module_after_the_hook, setup_hook, teardown_hook),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

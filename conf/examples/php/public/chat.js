@@ -45,7 +45,11 @@ channel.join()
     say("ok", `Live, as ${you}`);
   })
   .receive("error", ({ reason }) => say("bad", `Not allowed: ${reason}`));
-socket.onError(() => say("busy", "Not connected; trying again"));
+socket.onError(async () => {
+  say("busy", "Not connected; trying again");
+  const answer = await fetch("/session.php").catch(() => null);
+  if (answer?.status === 401) location.assign("/"); // signed out, in another window perhaps
+});
 socket.connect();
 
 document.getElementById("say").addEventListener("submit", (event) => {
