@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "channel/auth_cache.h"
+#include "channel/counters.h"
 
 #include <stdlib.h>
 
@@ -260,6 +261,7 @@ static bool recall(plx_auth_hook *h, plx_slice key, plx_auth_answer *known)
     *known = accepted ? (plx_auth_answer){.claims = text}
                       : (plx_auth_answer){.err = PLX_E_DENIED, .reason = text};
     h->counters.cached++;
+    plx_counted.auth_cached++;
     count(h, known->err);
     return true;
 }

@@ -11,6 +11,7 @@ typedef struct plx_counters {
     uint64_t broadcasts;           /* of backends */
     uint64_t crashes;              /* channels whose backend failed */
     uint64_t closed;               /* channels that the server API closed */
+    uint64_t auth_cached;          /* connects judged by an application's earlier answer */
     uint64_t api_requests;         /* with a right key */
     uint64_t api_errors;           /* of them: answered with 400 or more */
     uint64_t api_refused;          /* without one */

@@ -37,6 +37,7 @@ static void count_core(json_object *report, const plx_counters *c)
     plx_report_count(report, "broadcasts", c->broadcasts);
     plx_report_count(report, "crashes", c->crashes);
     plx_report_count(report, "closed", c->closed);
+    plx_report_count(report, "auth_cached", c->auth_cached);
     plx_report_count(report, "api_requests", c->api_requests);
     plx_report_count(report, "api_errors", c->api_errors);
     plx_report_count(report, "api_refused", c->api_refused);

@@ -184,6 +184,8 @@ static void on_report(plx_control *c, plx_buf *out)
     plx_report_count(report, "channels", plx_lp_polls_topics(lp));
     plx_report_count(report, "opened", lp->opened);
     plx_report_count(report, "refused", lp->refused);
+    plx_report_count(report, "unavailable", lp->unavailable);
+    plx_report_count(report, "expired", lp->expired);
     plx_report_count(report, "skipped", lp->skipped_binary);
     plx_report_finish(report, out);
 }

@@ -106,7 +106,10 @@ static void wait(plx_lp_connecting *c, enum connect_state state, uint64_t wait_m
 static void refuse(plx_lp_connecting *c, enum connect_state how)
 {
     uint64_t most = c->lp->config->refuse_delay_ms;
-    c->lp->refused++;
+    if (how == REFUSED)
+        c->lp->refused++;
+    else
+        c->lp->unavailable++;
     c->state = how;
     if (most == 0 || c->lp->draining)
         turn_away(c);

@@ -114,12 +114,11 @@ static cleanup *clean(plx_longpoll *lp, const plx_work *work, const plx_socket *
 void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reason)
 {
     plx_lp_work scratch = {.lp = lp, .abandoned = true};
-    bool expired = strcmp(reason, "expired") == 0;
+    bool expired = strcmp(reason, "expired") == 0, token = strcmp(reason, "token expired") == 0;
     plx_socket *s = plx_lp_work_build(lp, work, &scratch);
     plx_lp_post_gone(lp, work->sid);
-    cleanup *c = clean(lp, work, s,
-                       expired || strcmp(reason, "disconnected") == 0 ||
-                           strcmp(reason, "token expired") == 0);
+    lp->expired += token;
+    cleanup *c = clean(lp, work, s, expired || token || strcmp(reason, "disconnected") == 0);
     if (s) {
         s->keeps_presence = true; /* that was seen to */
         s->partings = &c->partings;

@@ -43,8 +43,9 @@ struct plx_longpoll {
     ev_prepare flush;                       /* answers them once, before the loop waits */
     plx_lp_pace pace;                       /* of answers to polls that a newer one took over */
     uint64_t generation;
-    uint64_t skipped_binary;  /* events that can't reach a long-poll client */
-    uint64_t opened, refused; /* connects */
+    uint64_t skipped_binary;               /* events that can't reach a long-poll client */
+    uint64_t opened, refused, unavailable; /* connects */
+    uint64_t expired; /* sessions whose token ran out, of those that this worker swept */
     bool draining;
     ev_timer drain_check;
     void (*drained)(void *arg);

@@ -165,6 +165,8 @@ static void on_report(plx_control *control, plx_buf *out)
     plx_report_count(report, "accepted", c.accepted);
     plx_report_count(report, "opened", c.opened);
     plx_report_count(report, "refused", c.refused);
+    plx_report_count(report, "unavailable", c.unavailable);
+    plx_report_count(report, "expired", c.expired);
     plx_report_count(report, "bad_requests", c.bad_requests);
     plx_report_count(report, "slow", c.slow);
     plx_report_count(report, "faults", c.faults);

@@ -56,22 +56,27 @@ static void check_publication(const plx_publication *p)
         must(p->kind == PLX_KIND_BINARY && p->history_size == 0);
 }
 
-static void fuzz_body(plx_slice text, bool disconnect)
+static void fuzz_body(plx_slice text, uint8_t what)
 {
     plx_admin_publication publication;
     json_object *error;
     plx_json_value body;
-    plx_buf id;
+    plx_buf id, topic;
     unsigned status;
 
     if (plx_json_check(text, &body) != 0)
         return;
     error = plx_json_new_object();
     plx_buf_init(&id, 0);
+    plx_buf_init(&topic, 0);
     plx_admin_publication_init(&publication);
-    if (disconnect) {
+    if (what == 'd') {
         status = plx_admin_read_id(body, &id, error);
         must(status != 0 || (id.len > 0 && id.len <= PLX_NAME_MAX));
+    } else if (what == 'u') {
+        status = plx_admin_read_unsubscribe(&config, body, &id, &topic, error);
+        must(status != 0 || (id.len > 0 && id.len <= PLX_NAME_MAX && topic.len > 0 &&
+                             plx_route_channel(&section, plx_buf_slice(&topic))));
     } else {
         status = plx_admin_read_publication(&config, body, &publication, error);
         if (status == 0)
@@ -80,6 +85,7 @@ static void fuzz_body(plx_slice text, bool disconnect)
     if (status != 0)
         check_error(status, error);
     plx_admin_publication_fini(&publication);
+    plx_buf_fini(&topic);
     plx_buf_fini(&id);
     json_object_put(error);
 }
@@ -135,6 +141,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] == 's')
         fuzz_state(rest);
     else
-        fuzz_body(rest, data[0] == 'd');
+        fuzz_body(rest, data[0]);
     return 0;
 }

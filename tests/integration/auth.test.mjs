@@ -426,6 +426,30 @@ describe('the proof that a page may use cookies', () => {
   }
 });
 
+describe('what was judged', () => {
+  test('is counted', TIMEOUT, async () => {
+    app.decide = ok({ user_id: 1 }, { cache_s: 60 });
+    for (const transport of TRANSPORTS) await recovered(transport);
+    const counts = async () => {
+      const r = await stack.api.call('GET', '/metrics');
+      return (kind, name) => Number(new RegExp(`^pollux_connects_${name}_total\\{kind="${kind}",[^}]*\\} (\\d+)$`, 'm').exec(r.text)?.[1]);
+    };
+    const before = await counts();
+    const guest = stranger();
+    for (const transport of TRANSPORTS) for (let i = 0; i < 3; i++) await connect(transport, guest);
+    app.decide = refuse('no');
+    for (const transport of TRANSPORTS) await connect(transport, stranger());
+    app.decide = text('no JSON');
+    for (const transport of TRANSPORTS) await connect(transport, stranger());
+    const now = await counts();
+    for (const kind of TRANSPORTS) {
+      assert.equal(now(kind, 'cached') - before(kind, 'cached'), 2);
+      assert.equal(now(kind, 'refused') - before(kind, 'refused'), 1);
+      assert.equal(now(kind, 'unavailable') - before(kind, 'unavailable'), 1);
+    }
+  });
+});
+
 describe('long-poll tokens', () => {
   test('are worth nothing at another section, nor at one with variables', TIMEOUT, async () => {
     app.decide = ok({ user_id: 1 }, { cache_s: 60 });

@@ -205,6 +205,45 @@ test('a worker dies after a push was broadcast and before it was answered: done 
   }
 });
 
+test('a worker dies over a join and pushes of one POST: whoever is cut off at the join goes on before the pushes', { timeout: 60000 * SLOW }, async () => {
+  const dir = tempDir('dies');
+  const flag = path.join(dir, 'flag');
+  const channel = `channel "dies:*" { backend = "module" path = "${BUILD}/modules/dies.so" settings = "${flag}" history { size = 100 } }\n    channel "mute:*"`;
+  const stack = await startStack({ fcgi: 2, ws: 1, config: { text: configText('recorded.conf').replace('channel "mute:*"', channel) } });
+  try {
+    const topic = 'dies:joined';
+    const join = async (params, pushes, expected) => {
+      const c = new LongPollClient(`${stack.url}/relay/longpoll`);
+      await c.open();
+      await c.send([c.message(topic, 'phx_join', params), ...pushes.map((event) => c.message(topic, event, {}))]);
+      const got = [];
+      while (got.length < 1 + expected) {
+        const { token, messages } = await c.pollOnce();
+        c.token = token;
+        got.push(...messages.map((m) => JSON.parse(m)));
+      }
+      const [, ref, , event, { response }] = got[0];
+      assert.deepEqual([ref, event], ['1', 'phx_reply']);
+      assert.deepEqual(c.trouble, []);
+      return { ...response, events: got.slice(1).map((m) => m[3]) };
+    };
+    await stack.api.publish(topic, 'before', {});
+    fs.writeFileSync(flag, '');
+    const { position } = await join({}, ['first', 'die', 'last'], 0);
+    assert.ok(!fs.existsSync(flag), 'a worker died');
+    // Of all that came with the reply nothing has reached the page.
+    const { recovered, events } = await join({ since: position }, [], 6);
+    assert.equal(recovered, true);
+    assert.deepEqual(events, ['first', 'again', 'die', 'again', 'last', 'again']);
+  } catch (e) {
+    stack.show(30);
+    throw e;
+  } finally {
+    await stack.stop();
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+});
+
 test('a planned stop of the workers is noticed by nobody', { timeout: 60000 * SLOW }, async () => {
   await withStack(async (stack, open) => {
     const topic = 'room:planned';

@@ -197,6 +197,30 @@ describe('history', { concurrency: 4 }, () => {
     }
   });
 
+  test('a rejoin that goes back, behind a push: the reply to that follows its broadcast', TIMEOUT, async () => {
+    for (const Client of [WsClient, LpClient])
+      for (let round = 0; round < 10; round++) {
+        const topic = fresh('long');
+        const c = await new Client().open();
+        const { position } = await joined(c, topic);
+        await publishMany(topic, 2);
+        for (let n = 0; n < 2; n++) assert.equal((await c.next()).payload.n, n);
+        const both = [['1', '2', topic, 'said', { n: 'own' }], ['3', '3', topic, 'phx_join', { since: position }]].map((m) => JSON.stringify(m));
+        if (Client === WsClient) for (const text of both) c.ws.send(text);
+        else c.posted = request(`${c.url}&token=${c.token}`, { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: both.join('\n') });
+        const got = [];
+        const has = (e) => got.filter((x) => x === e).length;
+        while (!has('m 0') || !has('m 1') || !has('said own') || !has('reply 2') || !has('reply 3') || !has('close 1')) {
+          const m = await c.next();
+          assert.ok(m, `${Client.name}: ${got}`);
+          got.push(m.event === 'phx_reply' ? `reply ${m.ref}` : m.event === 'phx_close' ? `close ${m.ref}` : `${m.event} ${m.payload.n}`);
+        }
+        assert.ok(got.indexOf('said own') < got.indexOf('reply 2'), `${Client.name}: ${got}`);
+        assert.ok(got.indexOf('reply 2') < got.indexOf('reply 3'), `${Client.name}: ${got}`);
+        c.close();
+      }
+  });
+
   for (const kind of KINDS)
     test(`${nameOf(kind)}: latest: the last message of each event on joining, then what is new`, TIMEOUT, async () => {
       const [Client, vsn] = kind;

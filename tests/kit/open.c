@@ -60,6 +60,8 @@ void plx_test_free(plx_test *t)
         free(t->channels[i].path);
         free(t->channels[i].settings);
     }
+    for (unsigned w = 0; w < KIT_WORKERS; w++)
+        plx_admitter_close(&t->workers[w].channels.admitter);
     plx_kit_settle(t);
     while (!plx_list_empty(&t->topics))
         plx_kit_topic_free(PLX_CONTAINER(t->topics.next, kit_topic, node));

@@ -234,50 +234,6 @@ plx_socket *plx_kit_socket_core(plx_test_socket *s)
 
 /* ---- a client's life ---- */
 
-static plx_test_socket *socket_new(plx_test *t, const plx_test_client *client)
-{
-    plx_test_socket *s = plx_alloc_zero(1, sizeof *s);
-
-    s->test = t;
-    s->longpoll = client->transport == PLX_TEST_LONGPOLL;
-    t->names++;
-    s->name = client->name ? plx_strdup(client->name) : plx_asprintf("socket %u", t->names);
-    s->session = plx_asprintf("session-%u", t->names);
-    s->id = plx_strdup(client->id ? client->id : "");
-    plx_list_init(&s->sent);
-    plx_list_init(&s->deliveries);
-    plx_list_init(&s->mailbox);
-    plx_list_init(&s->ends);
-    plx_list_push(&t->sockets, &s->node);
-    s->worker = &t->workers[t->names % KIT_WORKERS];
-    return s;
-}
-
-static char *object_of(const char *text, const char *what)
-{
-    char *json = plx_kit_json(text ? text : "{}");
-
-    if (!json || json[0] != '{') {
-        fprintf(stderr, "pollux-test: the %s must be a JSON object, not %s\n", what, text);
-        abort();
-    }
-    return json;
-}
-
-plx_test_socket *plx_test_connect(plx_test *t, const plx_test_client *client)
-{
-    static const plx_test_client defaults = {.name = NULL};
-    plx_test_socket *s;
-
-    client = client ? client : &defaults;
-    s = socket_new(t, client);
-    s->params = object_of(client->params, "connect parameters");
-    s->claims = object_of(client->claims, "claims");
-    if (!s->longpoll)
-        s->core = plx_kit_socket_core(s);
-    return s;
-}
-
 static void end(plx_test_socket *s, enum plx_end_reason reason)
 {
     if (s->closed)

@@ -61,6 +61,11 @@ void plx_test_free(plx_test *t);
 /* The same with a shared object, by its path. */
 #define plx_test_module(t, pattern, path, settings)                                                \
     plx_test_module_at(t, pattern, path, settings, __FILE__, __LINE__)
+/* Opens a socket module (connect/3, id/1) in each worker, which is asked about every connect from
+ * now on. The claims and the id of a client are what it has before it is asked. */
+#define plx_test_socket_module(t, module, settings)                                                \
+    plx_test_socket_module_at(t, module, settings, __FILE__, __LINE__)
+
 /* The channel of this pattern has `history { size = ... }`: clients may join with {"since":
  * POSITION}, the join's response tells positions. */
 void plx_test_history(plx_test *t, const char *pattern, unsigned size);
@@ -89,10 +94,18 @@ typedef struct plx_test_client {
     const char *claims; /* of the verified token; NULL: {} */
     const char *id;     /* socket id, plain text; NULL: none */
     enum plx_test_transport transport;
+    /* What a socket module may ask about. */
+    const char *headers;   /* JSON object of texts, names in lower case; NULL: {} */
+    const char *remote_ip; /* NULL: 127.0.0.1 */
 } plx_test_client;
 
-/* client: NULL for all defaults. Freed with the world. */
-plx_test_socket *plx_test_connect(plx_test *t, const plx_test_client *client);
+/* Connects; it is an error when the socket module refuses. The client: a pointer, as in
+ * plx_test_connect(t, &(plx_test_client){.id = "ann"}), or NULL for all defaults. The socket is
+ * freed with the world. */
+#define plx_test_connect(t, ...) plx_test_connect_at(t, __VA_ARGS__, __FILE__, __LINE__)
+/* Connects; it is an error when it is let in. Returns what the socket module says. */
+#define plx_test_assert_refused(t, ...)                                                            \
+    plx_test_assert_refused_at(t, __VA_ARGS__, __FILE__, __LINE__)
 /* The connection is closed (of a long-polling client: it is not heard of any more, and its session
  * expires). The mailbox stays. */
 void plx_test_close(plx_test_socket *s);
@@ -171,6 +184,12 @@ void plx_test_channel_at(plx_test *t, const char *pattern, const plx_backend *ba
                          const char *settings, const char *file, int line);
 void plx_test_module_at(plx_test *t, const char *pattern, const char *path, const char *settings,
                         const char *file, int line);
+void plx_test_socket_module_at(plx_test *t, const plx_socket_module *module, const char *settings,
+                               const char *file, int line);
+plx_test_socket *plx_test_connect_at(plx_test *t, const plx_test_client *client, const char *file,
+                                     int line);
+const char *plx_test_assert_refused_at(plx_test *t, const plx_test_client *client, const char *file,
+                                       int line);
 const char *plx_test_subscribe_and_join_at(plx_test_socket *s, const char *topic, const char *json,
                                            const char *file, int line);
 const char *plx_test_assert_reply_at(plx_test_socket *s, unsigned ref, const char *status,

@@ -435,6 +435,8 @@ void __wrap_plx_session_commit(plx_store *s, const plx_commit *c,
 {
     (void)s;
     plx_buf_printf(&trace, "commit %.*s f%" PRIu64 " e%" PRIu64, SID(c->sid), c->fence, c->entry);
+    if (c->status != 0)
+        plx_buf_printf(&trace, " status %u", c->status);
     for (size_t i = 0; i < c->q_count; i++)
         note_entry(&c->q[i]);
     stage(c);

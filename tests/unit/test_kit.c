@@ -690,6 +690,73 @@ static void test_open(void **state)
     plx_test_free(w);
 }
 
+/* ---- connecting ---- */
+
+static int door_open(const char *path, const char *settings, void **state, const char **error)
+{
+    assert_string_equal(path, "/socket");
+    if (settings && strcmp(settings, "bad") == 0) {
+        *error = "this door does not open";
+        return -1;
+    }
+    *state = &closed;
+    return 0;
+}
+
+static void door_close(void *state)
+{
+    (*(unsigned *)state)++;
+}
+
+static void door_connect(void *state, const plx_connect_info *info, plx_admission *a)
+{
+    char claims[128];
+    plx_slice cookie = plx_admission_header(a, "cookie");
+
+    assert_ptr_equal(state, &closed);
+    if (plx_slice_is(cookie, "let=me \"in\"")) {
+        snprintf(claims, sizeof claims, "{\"from\":\"%.*s\",\"by\":\"%.*s\"}",
+                 (int)info->remote_ip.len, info->remote_ip.data, (int)info->transport.len,
+                 info->transport.data);
+        assert_int_equal(plx_admission_claims(a, plx_slice_of(claims)), 0);
+        assert_int_equal(plx_admission_id(a, plx_object_get(info->params, "user")), 0);
+    } else if (plx_object_get(info->claims, "user").len == 0) {
+        plx_admission_refuse(a, "without a cookie");
+    }
+}
+
+static const plx_socket_module door = {.abi = PLX_BACKEND_ABI,
+                                       .name = "door",
+                                       .open = door_open,
+                                       .close = door_close,
+                                       .connect = door_connect};
+
+static void test_connect(void **state)
+{
+    plx_test_socket *s;
+    plx_test *w = plx_test_new();
+
+    (void)state;
+    closed = 0;
+    plx_test_channel(w, "shop:*", &shop, NULL);
+    plx_test_connect(w, NULL); /* nobody asks */
+    fails(plx_test_socket_module(w, &door, "bad"), "does not open: this door does not open");
+    plx_test_socket_module(w, &door, NULL);
+    assert_string_equal(plx_test_assert_refused(w, NULL), "without a cookie");
+    fails(plx_test_connect(w, NULL), "the socket module refuses: without a cookie");
+    fails(plx_test_assert_refused(w, &(plx_test_client){.name = "ann", .claims = "{'user': 1}"}),
+          "expected that ann is refused", "claims {\"user\":1}");
+    s = plx_test_connect(w, &(plx_test_client){.headers = "{'cookie': 'let=me \\\"in\\\"'}",
+                                               .params = "{'user': 7}",
+                                               .remote_ip = "192.0.2.1",
+                                               .transport = PLX_TEST_LONGPOLL});
+    plx_test_subscribe_and_join(s, "shop:1", NULL);
+    plx_test_assert_presence(w, "shop:1", "{'7': '_'}"); /* its socket id */
+    assert_int_equal(plx_test_disconnect(w, "7"), 1);
+    plx_test_free(w);
+    assert_int_equal(closed, 2 + 2); /* of the door and of the shop, in each worker */
+}
+
 /* A shared object that lies beside this program (build/VARIANT/{unit,modules}): it finds the kit's
  * functions in the test. */
 static void test_module(void **state)
@@ -719,9 +786,9 @@ int main(void)
         cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
         cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
         cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_send),        cmocka_unit_test(test_intercept),
-        cmocka_unit_test(test_failures),    cmocka_unit_test(test_open),
-        cmocka_unit_test(test_module),
+        cmocka_unit_test(test_connect),     cmocka_unit_test(test_send),
+        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);

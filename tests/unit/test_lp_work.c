@@ -166,6 +166,45 @@ static void a_gap_ends_its_slot_without_reading(void **state)
     expect("");
 }
 
+/* The lease was taken for the server API. */
+static void close_work(uint64_t entry, const char *topic)
+{
+    plx_work w = work_of("S1", entry, entry, PLX_ENTRY_CLOSE, topic);
+    assert_non_null(control);
+    control->work(control, &w);
+}
+
+static void a_channel_closed_by_the_server_ends_where_the_topic_stands(void **state)
+{
+    (void)state;
+    join_a();
+    close_work(2, "room:a");
+    positioned(0, 9);
+    expect("position room:a\ncommit S1 f2 e2 status 200 [end 1 room:a <=9 " CLOSED "] drop 1\n");
+    committed(0);
+    close_work(3, "room:a");
+    expect("commit S1 f3 e3 status 404\n");
+    committed(0);
+    close_work(4, "");
+    expect("commit S1 f4 e4 status 404\n");
+    committed(0);
+}
+
+/* The lease was lost on the way: whoever has it now closes the channel. */
+static void a_channel_closed_without_the_lease(void **state)
+{
+    (void)state;
+    join_a();
+    close_work(2, "room:a");
+    positioned(0, 9);
+    ignore_trace();
+    committed(PLX_E_BUSY);
+    close_work(2, "room:a");
+    positioned(0, 9);
+    expect("position room:a\ncommit S1 f2 e2 status 200 [end 1 room:a <=9 " CLOSED "] drop 1\n");
+    committed(0);
+}
+
 static void a_gap_of_a_slot_that_is_gone(void **state)
 {
     (void)state;
@@ -763,6 +802,8 @@ int main(void)
         T(left_and_joined_again_in_one_post),
         T(joined_and_left_in_one_post),
         T(a_gap_ends_its_slot_without_reading),
+        T(a_channel_closed_by_the_server_ends_where_the_topic_stands),
+        T(a_channel_closed_without_the_lease),
         T(a_gap_of_a_slot_that_is_gone),
         T(a_topic_that_is_configured_no_more),
         T(a_reply_that_is_too_large_says_so),
