@@ -13,6 +13,20 @@
 #include "channel/hook.h"
 #include "store/store.h"
 
+/* What a report is asked to tell besides: how many channels of a topic, or sockets of an id, this
+ * worker has; as the count "about". */
+#define PLX_ABOUT_TOPIC 't'
+#define PLX_ABOUT_ID    'i'
+
+/* Whether a question is of this kind; its text follows in *out. */
+static inline bool plx_report_is_about(plx_slice about, char kind, plx_slice *out)
+{
+    if (about.len == 0 || about.data[0] != kind)
+        return false;
+    *out = plx_slice_make(about.data + 1, about.len - 1);
+    return true;
+}
+
 /* Begins a report with what all kinds have: who it is, the store's counters, the core's, the
  * process's. kind: "websocket" or "longpoll". Owned by the caller. */
 json_object *plx_report_new(plx_store *s, const char *kind);

@@ -359,6 +359,17 @@ describe('info and metrics', { concurrency: 1 }, () => {
     assert.deepEqual([info.redis.maxmemory_policy, info.redis.warning], ['noeviction', undefined]);
     assert.deepEqual(info.config.sockets.map((s) => s.path), ['/a']);
     assert.ok(!JSON.stringify(info).includes('integration-tests-only') && !JSON.stringify(info).includes('test-api-key'));
+    const about = async (query) => (await stack.api.call('GET', `/info?${query}`)).json.about;
+    assert.deepEqual(await about(`topic=${encodeURIComponent(topic)}`), { topic, websocket: 1, longpoll: 1 });
+    assert.deepEqual(await about(`topic=${topic}0`), { topic: `${topic}0`, websocket: 0, longpoll: 0 });
+    assert.deepEqual(await about(`id=user_socket:${c[0].user}`), { id: `user_socket:${c[0].user}`, websocket: 1, longpoll: 0 });
+    assert.deepEqual(await about(`id=user_socket:${c[1].user}`), { id: `user_socket:${c[1].user}`, websocket: 0, longpoll: 1 });
+    assert.equal(await about(''), undefined);
+    for (const [query, code] of [['topic=', 'invalid_topic'], ['id=', 'invalid_id'], ['x=1', 'unknown_member'], ['id=1&topic=1', 'invalid_query']]) {
+      const r = await stack.api.call('GET', `/info?${query}`);
+      assert.deepEqual([r.status, r.json.error?.code], [422, code], r.text);
+    }
+    assert.deepEqual((await pollux(['info', '--topic', topic])).json.about, { topic, websocket: 1, longpoll: 1 });
     const cli = await pollux(['info']);
     assert.equal(cli.status, 0, cli.err);
     assert.deepEqual(cli.json.workers.map((w) => w.worker), info.workers.map((w) => w.worker));
