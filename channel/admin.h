@@ -42,8 +42,9 @@ void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *
 void plx_admin_unsubscribe(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
 /* What runs, as JSON: {"version","redis":{...},"sockets":{"websocket","longpoll"},"channels":{...},
- * "polls_waiting","workers":[{...}],"workers_silent","config":{...}}; 503 when Redis is away. query
- * is not looked at. */
+ * "polls_waiting","workers":[{...}],"workers_silent","config":{...}}; 503 when Redis is away.
+ * query: {}, {"topic"} or {"id"}: then also "about":{"topic"|"id","websocket":n,"longpoll":n}, how
+ * many channels of it or sockets there are; 422. */
 void plx_admin_info(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
 
 /* The same as metrics (channel/metrics.h), open: in OpenMetrics. Always 200: without Redis it is

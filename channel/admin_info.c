@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "channel/admin.h"
 #include "channel/admin_error.h"
+#include "channel/admin_request.h"
 #include "channel/census.h"
 #include "channel/metrics.h"
 #include "channel/report.h"
@@ -13,14 +14,22 @@ typedef struct waiter {
     plx_admin_cb *cb;
     void *arg;
     bool open;
+    plx_buf about;
 } waiter;
 
 static waiter *waiter_new(plx_store *s, plx_admin_cb *cb, void *arg, bool open)
 {
     waiter *w = plx_alloc(sizeof *w);
 
-    *w = (waiter){s, cb, arg, open};
+    *w = (waiter){.store = s, .cb = cb, .arg = arg, .open = open};
+    plx_buf_init(&w->about, 0);
     return w;
+}
+
+static void waiter_free(waiter *w)
+{
+    plx_buf_fini(&w->about);
+    free(w);
 }
 
 static void put_text(json_object *object, const char *name, const char *text)
@@ -177,13 +186,30 @@ static void put_totals(json_object *info, const plx_census *c)
     put_number(info, "polls_waiting", sum(c, "longpoll", "polls"));
 }
 
-static json_object *info_document(const plx_store *s, const plx_census *c)
+/* How many channels of a topic, or sockets of an id. */
+static void put_about(json_object *info, const plx_census *c, plx_slice about)
+{
+    json_object *object = plx_json_new_object();
+    plx_slice text;
+    bool topic = plx_report_is_about(about, PLX_ABOUT_TOPIC, &text);
+
+    if (!topic)
+        plx_report_is_about(about, PLX_ABOUT_ID, &text);
+    plx_json_put(object, topic ? "topic" : "id", plx_json_new_text(text));
+    put_number(object, "websocket", sum(c, "websocket", "about"));
+    put_number(object, "longpoll", topic ? sum(c, "longpoll", "about") : c->sessions);
+    plx_json_put(info, "about", object);
+}
+
+static json_object *info_document(const plx_store *s, const plx_census *c, plx_slice about)
 {
     json_object *info = plx_json_new_object(), *workers = plx_json_new_array();
 
     put_text(info, "version", PLX_VERSION);
     plx_json_put(info, "redis", redis_summary(c));
     put_totals(info, c);
+    if (about.len > 0)
+        put_about(info, c, about);
     for (size_t i = 0; i < c->count; i++)
         plx_json_push(workers, worker_summary(c->reports[i]));
     plx_json_put(info, "workers", workers);
@@ -198,20 +224,32 @@ static void informed(void *arg, const plx_census *census)
     json_object *document;
 
     if (census->err == 0) {
-        document = info_document(w->store, census);
+        document = info_document(w->store, census, plx_buf_slice(&w->about));
     } else {
         document = plx_json_new_object();
         plx_admin_error(document, "unavailable", "Look at Redis; try again when it is back.",
                         "Redis: %s", plx_strerror(census->err));
     }
     plx_admin_answer(w->cb, w->arg, census->err == 0 ? 200 : 503, document);
-    free(w);
+    waiter_free(w);
 }
 
 void plx_admin_info(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg)
 {
-    (void)query;
-    plx_census_take(s, informed, waiter_new(s, cb, arg, false));
+    json_object *error = plx_json_new_object();
+    plx_json_value object = {PLX_JSON_NONE, {NULL, 0}};
+    waiter *w = waiter_new(s, cb, arg, false);
+    unsigned status;
+
+    plx_json_check(query, &object);
+    status = plx_admin_read_info(object, &w->about, error);
+    if (status == 0) {
+        json_object_put(error);
+        plx_census_take(s, plx_buf_slice(&w->about), informed, w);
+    } else {
+        plx_admin_answer(cb, arg, status, error);
+        waiter_free(w);
+    }
 }
 
 static void measured(void *arg, const plx_census *census)
@@ -223,10 +261,10 @@ static void measured(void *arg, const plx_census *census)
     plx_metrics_write(census, w->open, &text);
     w->cb(w->arg, 200, plx_buf_slice(&text));
     plx_buf_fini(&text);
-    free(w);
+    waiter_free(w);
 }
 
 void plx_admin_metrics(plx_store *s, bool open, plx_admin_cb *cb, void *arg)
 {
-    plx_census_take(s, measured, waiter_new(s, cb, arg, open));
+    plx_census_take(s, plx_slice_make(NULL, 0), measured, waiter_new(s, cb, arg, open));
 }

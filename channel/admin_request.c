@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "channel/admin_error.h"
 #include "channel/message.h"
+#include "channel/report.h"
 #include "channel/route.h"
 #include "store/rules.h"
 
@@ -329,6 +330,32 @@ unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value bod
         plx_buf_add(topic, channel);
         if (!plx_route_history(config, channel, &size, &ttl_s))
             status = say_unknown(channel, error);
+    }
+    json_object_put(members);
+    return status;
+}
+
+unsigned plx_admin_read_info(plx_json_value query, plx_buf *about, json_object *error)
+{
+    static const char *const names[] = {"topic", "id", NULL};
+    json_object *members = plx_json_new_object();
+    bool topic, id;
+    plx_slice text, none;
+    unsigned status = read_members(query, names, "There are topic and id.", members, &none, error);
+
+    topic = json_object_object_get_ex(members, "topic", NULL);
+    id = json_object_object_get_ex(members, "id", NULL);
+    if (status == 0 && topic && id) {
+        plx_admin_error(error, "invalid_query", "Ask twice.",
+                        "only one of topic and id is told of");
+        status = 422;
+    } else if (status == 0 && (topic || id)) {
+        status = read_name(members, topic ? "topic" : "id", topic ? "invalid_topic" : "invalid_id",
+                           PLX_NAME_MAX, &text, error);
+        if (status == 0) {
+            plx_buf_byte(about, topic ? PLX_ABOUT_TOPIC : PLX_ABOUT_ID);
+            plx_buf_add(about, text);
+        }
     }
     json_object_put(members);
     return status;

@@ -53,6 +53,10 @@ unsigned plx_admin_read_history(const plx_config *config, plx_json_value query,
 unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value body, plx_buf *id,
                                     plx_buf *topic, json_object *error);
 
+/* Reads {}, {"topic"} or {"id"} and appends what a report is to be about (channel/report.h). The
+ * same. */
+unsigned plx_admin_read_info(plx_json_value query, plx_buf *about, json_object *error);
+
 /* Reads {"id"} and appends it to id. The same. */
 unsigned plx_admin_read_id(plx_json_value body, plx_buf *id, json_object *error);
 

@@ -288,8 +288,8 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
         memcpy(q->key, key.data, key.len);
         /* Shared by all of the body: an answer that is not to be kept may be for this transport and
          * address alone. */
-        q->question =
-            plx_hook_ask(h->hook, plx_buf_slice(&body), plx_buf_slice(&body), true, on_answer, q);
+        q->question = plx_hook_ask(h->hook, plx_buf_slice(&body), plx_buf_slice(&body),
+                                   PLX_HOOK_REPEATABLE, on_answer, q);
     }
     plx_buf_fini(&key);
     plx_buf_fini(&body);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "channel/report.h"
 #include "store/control.h"
+#include "store/session.h"
 #include <stdlib.h>
 
 typedef struct taking {
@@ -100,14 +101,29 @@ static void redis_told(void *arg, int err, const plx_redis_info *info)
     one_answered(t);
 }
 
-void plx_census_take(plx_store *s, plx_census_cb *cb, void *arg)
+static void sessions_found(void *arg, int err, const plx_slice *sids, size_t count)
 {
+    taking *t = arg;
+
+    (void)sids;
+    if (err == 0)
+        t->census.sessions = count;
+    one_answered(t);
+}
+
+void plx_census_take(plx_store *s, plx_slice about, plx_census_cb *cb, void *arg)
+{
+    plx_slice id;
     taking *t = plx_alloc_zero(1, sizeof *t);
 
     t->store = s;
     t->cb = cb;
     t->arg = arg;
     t->under_way = 2;
-    plx_control_reports(s, reported, t);
+    plx_control_reports(s, about, reported, t);
     plx_redis_info_read(s, redis_told, t);
+    if (plx_report_is_about(about, PLX_ABOUT_ID, &id)) {
+        t->under_way++;
+        plx_session_by_id(s, id, sessions_found, t);
+    }
 }

@@ -8,6 +8,8 @@
 typedef struct plx_counters {
     uint64_t joins, joins_refused; /* by rules, backends, or because Redis was away */
     uint64_t pushes;               /* messages of clients to channels that they had joined */
+    uint64_t rule_refusals;        /* of them and of joins: by rules; */
+    uint64_t rate_refusals;        /* ... by `rate` */
     uint64_t broadcasts;           /* of backends */
     uint64_t crashes;              /* channels whose backend failed */
     uint64_t closed;               /* channels that the server API closed */

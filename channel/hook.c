@@ -5,7 +5,8 @@
  *
  *   ask -> shared with a trip that is under way
  *       -> in flight -> judged -> callbacks
- *       -> waiting (FIFO; all have the same timeout, so the first one is the first that is late)
+ *       -> waiting (FIFO, those that yield apart; all have the same timeout, so the first one is
+ *          the first that is late)
  *       -> refused: callbacks in the next turn of the loop
  *
  * A trip whose questions were all cancelled flies on, so that in_flight is what the application
@@ -36,16 +37,22 @@ struct plx_hooks {
     plx_list list; /* plx_hook.node */
 };
 
+typedef struct queue {
+    plx_list list; /* plx_trip.node */
+    size_t count, bytes;
+} queue;
+
 struct plx_hook {
     plx_list node;
     plx_hooks *hooks;
     plx_hook_config config;
     plx_hook_counters counters;
     plx_breaker breaker;
-    plx_map *shared;                   /* by plx_trip.share */
-    plx_list waiting, flying, refused; /* plx_trip.node */
-    size_t waiting_bytes;
-    ev_timer late; /* for the first one that waits */
+    plx_map *shared;          /* by plx_trip.share */
+    plx_list flying, refused; /* plx_trip.node */
+    queue waiting[2];         /* [1]: those that yield */
+    size_t yielding;          /* of those in flight */
+    ev_timer late;            /* for the first one that waits */
     plx_later later;
 };
 
@@ -57,9 +64,9 @@ typedef struct plx_trip {
     plx_hook *hook;
     plx_list questions; /* plx_question.node */
     plx_http_post *post;
-    uint64_t deadline_ms;
-    int err; /* of a refused one */
-    bool repeatable, trial;
+    uint64_t deadline_ms, begun_ms; /* begun: sent */
+    int err;                        /* of a refused one */
+    bool repeatable, yields, trial;
     plx_slice body, share;
     char bytes[];
 } plx_trip;
@@ -73,7 +80,7 @@ struct plx_question {
 
 /* ---- trips ---- */
 
-static plx_trip *trip_new(plx_hook *h, plx_slice body, plx_slice share, bool repeatable)
+static plx_trip *trip_new(plx_hook *h, plx_slice body, plx_slice share, unsigned flags)
 {
     plx_trip *t = plx_alloc(sizeof *t + body.len + share.len);
 
@@ -82,7 +89,8 @@ static plx_trip *trip_new(plx_hook *h, plx_slice body, plx_slice share, bool rep
     plx_list_init(&t->questions);
     t->hook = h;
     t->deadline_ms = plx_now_ms() + h->config.timeout_ms;
-    t->repeatable = repeatable;
+    t->repeatable = flags & PLX_HOOK_REPEATABLE;
+    t->yields = flags & PLX_HOOK_YIELDS;
     t->body = plx_slice_make(t->bytes, body.len);
     t->share = plx_slice_make(t->bytes + body.len, share.len);
     if (body.len > 0)
@@ -150,16 +158,17 @@ static void tell_refused(plx_later *item)
 
 /* ---- waiting ---- */
 
-static plx_trip *first_waiting(const plx_hook *h)
+static plx_trip *first_of(const queue *q)
 {
-    return plx_list_empty(&h->waiting) ? NULL : PLX_CONTAINER(h->waiting.next, plx_trip, node);
+    return plx_list_empty(&q->list) ? NULL : PLX_CONTAINER(q->list.next, plx_trip, node);
 }
 
-static void stop_waiting(plx_trip *t)
+/* The one whose time is over first. */
+static plx_trip *first_waiting(const plx_hook *h)
 {
-    plx_list_remove(&t->node);
-    t->hook->counters.waiting--;
-    t->hook->waiting_bytes -= t->body.len;
+    plx_trip *a = first_of(&h->waiting[0]), *b = first_of(&h->waiting[1]);
+
+    return !b || (a && a->deadline_ms <= b->deadline_ms) ? a : b;
 }
 
 static void set_late(plx_hook *h)
@@ -178,19 +187,36 @@ static void set_late(plx_hook *h)
 static void wait_for_place(plx_trip *t)
 {
     plx_hook *h = t->hook;
+    queue *q = &h->waiting[t->yields];
 
     t->state = WAITING;
-    plx_list_push(&h->waiting, &t->node);
-    h->counters.waiting++;
-    h->waiting_bytes += t->body.len;
-    if (h->counters.waiting == 1)
+    plx_list_push(&q->list, &t->node);
+    q->count++;
+    q->bytes += t->body.len;
+    if (++h->counters.waiting == 1)
         set_late(h);
 }
 
-static bool is_full(const plx_hook *h, size_t len)
+static void stop_waiting(plx_trip *t)
 {
-    return h->counters.waiting >= PLX_HOOK_WAITING_MAX ||
-           (h->counters.waiting > 0 && h->waiting_bytes + len > PLX_HOOK_WAITING_BYTES);
+    queue *q = &t->hook->waiting[t->yields];
+
+    plx_list_remove(&t->node);
+    q->count--;
+    q->bytes -= t->body.len;
+    t->hook->counters.waiting--;
+}
+
+static void refuse_waiting(plx_trip *t, int err)
+{
+    stop_waiting(t);
+    refuse(t, err);
+}
+
+static bool is_full(const queue *q, size_t len)
+{
+    return q->count >= PLX_HOOK_WAITING_MAX ||
+           (q->count > 0 && q->bytes + len > PLX_HOOK_WAITING_BYTES);
 }
 
 static void on_late(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -204,8 +230,7 @@ static void on_late(struct ev_loop *loop, ev_timer *timer, int revents)
     while ((t = first_waiting(h)) && t->deadline_ms <= now) {
         plx_log_limited(PLX_WARNING, "hook \"%s\": too busy: a question found no place in %llu ms",
                         h->config.name, (unsigned long long)h->config.timeout_ms);
-        stop_waiting(t);
-        refuse(t, PLX_E_TIMEOUT);
+        refuse_waiting(t, PLX_E_TIMEOUT);
     }
     set_late(h);
 }
@@ -250,32 +275,43 @@ static void fly(plx_trip *t)
                                 .answer_max = PLX_HOOK_ANSWER_MAX,
                                 .repeatable = t->repeatable};
 
+    t->begun_ms = now;
     sign(t, signature, sizeof signature);
     t->state = FLYING;
     plx_list_push(&h->flying, &t->node);
     h->counters.asked++;
+    h->yielding += t->yields;
     if (++h->counters.in_flight > h->counters.most_in_flight)
         h->counters.most_in_flight = h->counters.in_flight;
     t->post = plx_http_client_post(h->hooks->client, &request, answered, t);
 }
 
-static bool has_room(const plx_hook *h)
+static bool has_room(const plx_hook *h, bool yields)
 {
-    return h->counters.in_flight < h->config.max_in_flight;
+    size_t most = h->config.max_in_flight, others = most > 1 ? (most + 3) / 4 : 0;
+
+    return h->counters.in_flight < most && (!yields || h->yielding < most - others);
 }
 
-/* Lets those who wait go on as far as there is room; while the application is down they fail. */
-static void go_on(plx_hook *h)
+/* Lets the first ones of a queue go on as far as there is room; while the application is down they
+ * fail. */
+static void let_go_on(plx_hook *h, queue *q)
 {
     plx_trip *t;
 
-    while ((has_room(h) || h->breaker.open) && (t = first_waiting(h))) {
+    while ((t = first_of(q)) && (has_room(h, t->yields) || h->breaker.open)) {
         stop_waiting(t);
-        if (has_room(h) && plx_breaker_pass(&h->breaker, plx_now_ms(), &t->trial))
+        if (has_room(h, t->yields) && plx_breaker_pass(&h->breaker, plx_now_ms(), &t->trial))
             fly(t);
         else
             refuse(t, PLX_E_DOWN);
     }
+}
+
+static void go_on(plx_hook *h)
+{
+    let_go_on(h, &h->waiting[0]);
+    let_go_on(h, &h->waiting[1]);
     set_late(h);
 }
 
@@ -327,8 +363,8 @@ static void tell_breaker(plx_trip *t, bool sick)
     if (!sick) {
         if (h->breaker.open)
             plx_info("hook \"%s\" answers again", h->config.name);
-        plx_breaker_good(&h->breaker);
-    } else if (plx_breaker_bad(&h->breaker, plx_now_ms(), t->trial)) {
+        plx_breaker_good(&h->breaker, plx_now_ms());
+    } else if (plx_breaker_bad(&h->breaker, plx_now_ms(), t->begun_ms, t->trial)) {
         h->counters.opened++;
         plx_log_limited(PLX_WARNING, "hook \"%s\" is down: questions fail at once while it is",
                         h->config.name);
@@ -345,6 +381,7 @@ static void answered(void *arg, const plx_http_result *result)
     int err = judge(result, &json, &why);
 
     h->counters.in_flight--;
+    h->yielding -= t->yields;
     if (err != 0)
         report(h, result, why);
     tell_breaker(t, is_sick(result));
@@ -369,10 +406,10 @@ static void send(plx_trip *t)
 {
     plx_hook *h = t->hook;
 
-    if (!has_room(h)) {
+    if (!has_room(h, t->yields)) {
         if (h->breaker.open)
             refuse(t, PLX_E_DOWN);
-        else if (is_full(h, t->body.len))
+        else if (is_full(&h->waiting[t->yields], t->body.len))
             refuse(t, PLX_E_BUSY);
         else
             wait_for_place(t);
@@ -383,7 +420,7 @@ static void send(plx_trip *t)
     }
 }
 
-plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool repeatable,
+plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
                            plx_hook_cb *cb, void *arg)
 {
     plx_trip *t = share.len > 0 ? plx_map_get(hook->shared, share) : NULL;
@@ -393,7 +430,7 @@ plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool
         hook->counters.shared++;
         return join(t, cb, arg);
     }
-    t = trip_new(hook, body, share, repeatable);
+    t = trip_new(hook, body, share, flags);
     q = join(t, cb, arg);
     send(t);
     return q;
@@ -436,7 +473,8 @@ plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
     h->hooks = hooks;
     h->config = *config;
     h->shared = plx_map_new();
-    plx_list_init(&h->waiting);
+    plx_list_init(&h->waiting[0].list);
+    plx_list_init(&h->waiting[1].list);
     plx_list_init(&h->flying);
     plx_list_init(&h->refused);
     ev_timer_init(&h->late, on_late, 0, 0);
@@ -463,10 +501,11 @@ void plx_hook_close(plx_hook *hook)
     /* Whoever asks again from inside its callback is refused, and told as well. */
     hook->config.max_in_flight = 0;
     hook->breaker.open = true;
-    while (!plx_list_empty(&hook->flying) || !plx_list_empty(&hook->waiting) ||
+    while (!plx_list_empty(&hook->flying) || hook->counters.waiting > 0 ||
            !plx_list_empty(&hook->refused)) {
         end_all(&hook->flying);
-        end_all(&hook->waiting);
+        for (plx_trip *t; (t = first_waiting(hook));)
+            refuse_waiting(t, PLX_E_GONE);
         end_all(&hook->refused);
     }
     plx_later_cancel(&hook->later);

@@ -24,7 +24,8 @@
 #include <stdint.h>
 
 #define PLX_HOOK_ANSWER_MAX 1048576
-/* Questions of one hook that wait for a place in flight, and bytes of them (one may be larger). */
+/* Questions of one hook that wait for a place in flight, and bytes of them (one may be larger); as
+ * many again of those that yield. */
 #define PLX_HOOK_WAITING_MAX   1024
 #define PLX_HOOK_WAITING_BYTES 8388608
 
@@ -58,12 +59,20 @@ void plx_hook_close(plx_hook *hook); /* like plx_hooks_free, for this one */
  */
 typedef void plx_hook_cb(void *arg, int err, plx_slice json);
 
+enum plx_hook_flags {
+    /* When a kept connection turns out to be closed before a byte of the answer came, the question
+     * may be sent again, although the application may have seen it. */
+    PLX_HOOK_REPEATABLE = 1,
+    /* It leaves a quarter of the places in flight to others, and waits in a queue of its own: an
+     * application that is slow with questions of one kind still answers those of another. */
+    PLX_HOOK_YIELDS = 2
+};
+
 /* Asks. body: the JSON document, copied. share: questions of this hook with equal bytes here are
  * asked once while one of them is under way, and get the same answer (or fail with it, then perhaps
- * before their own time is over); empty: never. repeatable: when a kept connection turns out to be
- * closed before a byte of the answer came, the question may be sent again, although the application
- * may have seen it. The callback comes once, never before the return. */
-plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool repeatable,
+ * before their own time is over); empty: never. The callback comes once, never before the return.
+ */
+plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
                            plx_hook_cb *cb, void *arg);
 /* Before its callback: that will not come. What was sent already keeps its place in flight until
  * the application has answered or its time is over: the bound is one of questions that the

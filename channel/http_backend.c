@@ -89,8 +89,9 @@ static void answered(void *arg, int err, plx_slice json)
 static void ask(plx_http_channel *c, plx_call *call, const plx_http_ask *document)
 {
     /* A push may have effects that must not come twice without need; the application knows a
-     * repetition by its message_id, if it looks. */
-    bool repeatable = document->question == PLX_HTTP_JOIN;
+     * repetition by its message_id, if it looks. And who is in goes before who comes. */
+    unsigned flags =
+        document->question == PLX_HTTP_JOIN ? PLX_HOOK_REPEATABLE | PLX_HOOK_YIELDS : 0;
     asked *q;
     plx_buf body;
 
@@ -102,7 +103,7 @@ static void ask(plx_http_channel *c, plx_call *call, const plx_http_ask *documen
     *q = (asked){c, (plx_channel *)(uintptr_t)document->channel, call, document->question};
     plx_buf_init(&body, 0);
     plx_http_ask_write(document, &body);
-    plx_hook_ask(c->hook, plx_buf_slice(&body), document->message_id, repeatable, answered, q);
+    plx_hook_ask(c->hook, plx_buf_slice(&body), document->message_id, flags, answered, q);
     plx_buf_fini(&body);
 }
 

@@ -117,8 +117,9 @@ static void ask_next(plx_http_leaves *l)
         leave *v = PLX_CONTAINER(plx_list_shift(&l->waiting), leave, node);
         plx_list_push(&l->flying, &v->node);
         l->asked++;
-        v->question = plx_hook_ask(l->hook, plx_slice_make(v->body, v->len),
-                                   plx_slice_make(NULL, 0), true, answered, v);
+        v->question =
+            plx_hook_ask(l->hook, plx_slice_make(v->body, v->len), plx_slice_make(NULL, 0),
+                         PLX_HOOK_REPEATABLE | PLX_HOOK_YIELDS, answered, v);
     }
 }
 

@@ -34,6 +34,8 @@ static void count_core(json_object *report, const plx_counters *c)
     plx_report_count(report, "joins", c->joins);
     plx_report_count(report, "joins_refused", c->joins_refused);
     plx_report_count(report, "pushes", c->pushes);
+    plx_report_count(report, "rule_refusals", c->rule_refusals);
+    plx_report_count(report, "rate_refusals", c->rate_refusals);
     plx_report_count(report, "broadcasts", c->broadcasts);
     plx_report_count(report, "crashes", c->crashes);
     plx_report_count(report, "closed", c->closed);

@@ -1,7 +1,7 @@
 /* What a worker reports of itself when it is asked (store/control): a JSON object
  *
  *     {"worker":"...","kind":"websocket","host":"...","pid":7,"version":"...","uptime_s":60,
- *      "counts":{"NAME":n,...},"hooks":[{"hook":"shop:*","counts":{...}},...]}
+ *      "counts":{"NAME":n,...},"hooks":[{"hook":"/socket shop:*","counts":{...}},...]}
  *
  * Names of counts are those of the tables in channel/metrics; a reader passes over what it does not
  * know, because workers of two versions live side by side during an upgrade.
@@ -12,6 +12,20 @@
 #include "base/json.h"
 #include "channel/hook.h"
 #include "store/store.h"
+
+/* What a report is asked to tell besides: how many channels of a topic, or sockets of an id, this
+ * worker has; as the count "about". */
+#define PLX_ABOUT_TOPIC 't'
+#define PLX_ABOUT_ID    'i'
+
+/* Whether a question is of this kind; its text follows in *out. */
+static inline bool plx_report_is_about(plx_slice about, char kind, plx_slice *out)
+{
+    if (about.len == 0 || about.data[0] != kind)
+        return false;
+    *out = plx_slice_make(about.data + 1, about.len - 1);
+    return true;
+}
 
 /* Begins a report with what all kinds have: who it is, the store's counters, the core's, the
  * process's. kind: "websocket" or "longpoll". Owned by the caller. */

@@ -241,9 +241,12 @@ static enum plx_refusal judge(const plx_call *call, const plx_slice *event)
     if (call->kind == PLX_CALL_INFO)
         return PLX_ALLOWED;
     if (call->kind == PLX_CALL_JOIN)
-        return plx_rules_join(&asker, call->own.bytes.len);
-    refusal = plx_rules_push(&asker, *event, call->own.bytes.len, &m->bucket, s->message_ms);
+        refusal = plx_rules_join(&asker, call->own.bytes.len);
+    else
+        refusal = plx_rules_push(&asker, *event, call->own.bytes.len, &m->bucket, s->message_ms);
     m->assigns_changed = m->assigns_changed || m->bucket != bucket;
+    plx_counted.rate_refusals += refusal == PLX_REFUSED_RATE;
+    plx_counted.rule_refusals += refusal != PLX_ALLOWED && refusal != PLX_REFUSED_RATE;
     return refusal;
 }
 

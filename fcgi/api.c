@@ -137,8 +137,7 @@ static void health(plx_api *api, plx_http_request *r, exchange *x)
 
 static void info(plx_api *api, plx_http_request *r, exchange *x)
 {
-    (void)r;
-    plx_admin_info(api->store, plx_slice_make(NULL, 0), answered, x);
+    by_query(api, r, x, plx_admin_info);
 }
 
 /* Prometheus names OpenMetrics in Accept when it reads that. */

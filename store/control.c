@@ -218,9 +218,11 @@ void plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_co
     start(c);
 }
 
-void plx_control_reports(plx_store *s, plx_reports_cb *cb, void *arg)
+void plx_control_reports(plx_store *s, plx_slice about, plx_reports_cb *cb, void *arg)
 {
-    start(call_new(s, PLX_CONTROL_REPORT, (void (*)(void))cb, arg));
+    call *c = call_new(s, PLX_CONTROL_REPORT, (void (*)(void))cb, arg);
+    c->topic = keep(about);
+    start(c);
 }
 
 void plx_calls_ready(plx_store *s)

@@ -33,10 +33,10 @@ void plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_co
 #define PLX_REPORT_BYTES 65536
 
 /* What each worker has to report (this one included), in no order; silent: workers that did not
- * answer in time. The slices are valid until the return. */
+ * answer in time. The slices are valid until the return. about: handed to each of them. */
 typedef void plx_reports_cb(void *arg, int err, const plx_slice *reports, size_t count,
                             size_t silent);
-void plx_control_reports(plx_store *s, plx_reports_cb *cb, void *arg);
+void plx_control_reports(plx_store *s, plx_slice about, plx_reports_cb *cb, void *arg);
 
 /* What a worker does when called; each may be NULL. */
 typedef struct plx_control {
@@ -50,7 +50,7 @@ typedef struct plx_control {
     /* Works a session's inbox: the lease is held. The work is borrowed. */
     void (*work)(struct plx_control *c, const plx_work *work);
     /* Appends its report; nothing: it has none. */
-    void (*report)(struct plx_control *c, plx_buf *out);
+    void (*report)(struct plx_control *c, plx_slice about, plx_buf *out);
 } plx_control;
 void plx_control_set(plx_store *s, plx_control *c);
 

@@ -2,7 +2,7 @@
  *
  *   "1 disconnect WORKER CALL\nID"
  *   "1 unsubscribe WORKER CALL LEN(ID) EPOCH OFFSET\nIDTOPIC"
- *   "1 report WORKER CALL\n"
+ *   "1 report WORKER CALL\nABOUT"
  *   "1 inform - 0 LEN(ID)\nIDBODY"  plx_inform's; nobody waits for an answer
  *   "1 work - 0\nSID"              a session's inbox has something; nobody waits for an answer
  *
@@ -70,14 +70,16 @@ void plx_control_own_report(const plx_store *s, plx_buf *out)
 {
     plx_control *c = s->calls->control;
     if (c && c->report)
-        c->report(c, out);
+        c->report(c, plx_slice_make(NULL, 0), out);
 }
 
 static void report(const plx_calls *cs, const question *q)
 {
+    plx_control *c = cs->control;
     plx_buf text;
     plx_buf_init(&text, PLX_REPORT_BYTES);
-    plx_control_own_report(cs->store, &text);
+    if (c && c->report)
+        c->report(c, q->body, &text);
     plx_mail_send_text(cs->store, q->worker, "report", q->call, plx_buf_slice(&text));
     plx_buf_fini(&text);
 }

@@ -30,7 +30,7 @@ typedef struct plx_control_call {
     plx_calls *calls;
     enum plx_control_verb verb;
     uint64_t number;
-    plx_slice id, topic; /* owned */
+    plx_slice id, topic; /* owned; topic: of REPORT what it is about */
     plx_position after;  /* UNSUBSCRIBE: where the topic stood */
     void (*cb)(void);    /* plx_count_cb or plx_reports_cb */
     void *arg;

@@ -175,18 +175,21 @@ static size_t length(const plx_list *list)
     return n;
 }
 
-static void on_report(plx_control *c, plx_buf *out)
+static void on_report(plx_control *c, plx_slice about, plx_buf *out)
 {
     const plx_longpoll *lp = PLX_CONTAINER(c, plx_longpoll, control);
+    plx_slice topic;
     json_object *report = plx_report_new(lp->store, "longpoll");
     plx_report_count(report, "polls", length(&lp->polls));
     plx_report_count(report, "posts", length(&lp->posts));
-    plx_report_count(report, "channels", plx_lp_polls_topics(lp));
+    plx_report_count(report, "channels", plx_lp_polls_topics(lp, NULL));
     plx_report_count(report, "opened", lp->opened);
     plx_report_count(report, "refused", lp->refused);
     plx_report_count(report, "unavailable", lp->unavailable);
     plx_report_count(report, "expired", lp->expired);
     plx_report_count(report, "skipped", lp->skipped_binary);
+    if (plx_report_is_about(about, PLX_ABOUT_TOPIC, &topic))
+        plx_report_count(report, "about", plx_lp_polls_topics(lp, &topic));
     plx_report_finish(report, out);
 }
 

@@ -90,8 +90,8 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor);
 void plx_lp_poll_up(plx_longpoll *lp);
 void plx_lp_polls_flush(plx_longpoll *lp);
 void plx_lp_polls_end(plx_longpoll *lp);
-/* The topics of all polls that are held. */
-size_t plx_lp_polls_topics(const plx_longpoll *lp);
+/* The topics of all polls that are held; with `topic` those that are this one. */
+size_t plx_lp_polls_topics(const plx_longpoll *lp, const plx_slice *topic);
 void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_superseded(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_gone(plx_longpoll *lp, plx_slice sid, uint64_t generation);

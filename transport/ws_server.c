@@ -148,7 +148,29 @@ static unsigned on_unsubscribe(plx_control *control, plx_slice id, plx_slice top
     return closed;
 }
 
-static void on_report(plx_control *control, plx_buf *out)
+/* The channels of this topic that are joined. */
+static uint64_t channels_of(const plx_ws_server *s, plx_slice topic)
+{
+    uint64_t count = 0;
+    for (const plx_list *n = s->conns.next; n != &s->conns; n = n->next) {
+        const plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, node);
+        const plx_membership *m = c->socket ? plx_socket_find(c->socket, topic) : NULL;
+        count += m && m->state == PLX_JOINED;
+    }
+    return count;
+}
+
+static void tell_about(const plx_ws_server *s, plx_slice about, json_object *report)
+{
+    plx_slice what;
+    const plx_ws_conn *c;
+    if (plx_report_is_about(about, PLX_ABOUT_TOPIC, &what))
+        plx_report_count(report, "about", channels_of(s, what));
+    else if (plx_report_is_about(about, PLX_ABOUT_ID, &what) && (c = plx_map_get(s->ids, what)))
+        plx_report_count(report, "about", ring_length(&c->same_id));
+}
+
+static void on_report(plx_control *control, plx_slice about, plx_buf *out)
 {
     plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
     json_object *report = plx_report_new(s->store, "websocket");
@@ -171,7 +193,9 @@ static void on_report(plx_control *control, plx_buf *out)
     plx_report_count(report, "slow", c.slow);
     plx_report_count(report, "faults", c.faults);
     plx_report_count(report, "idle", c.idle);
+    plx_report_count(report, "expired", c.expired);
     plx_report_count(report, "skipped", c.skipped);
+    tell_about(s, about, report);
     plx_report_finish(report, out);
 }
 

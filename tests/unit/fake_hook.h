@@ -61,9 +61,9 @@ void __wrap_plx_hook_close(plx_hook *hook)
     free(hook);
 }
 
-plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool repeatable,
+plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
                                   plx_hook_cb *cb, void *arg);
-plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, bool repeatable,
+plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
                                   plx_hook_cb *cb, void *arg)
 {
     assert_non_null(hook);
@@ -72,7 +72,7 @@ plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice shar
     plx_list_push(&asked, &q->node);
     q->body = plx_slice_dup(body);
     q->share = plx_slice_dup(share);
-    q->repeatable = repeatable;
+    q->repeatable = flags & PLX_HOOK_REPEATABLE;
     q->cb = cb;
     q->arg = arg;
     asked_count++;

@@ -52,7 +52,7 @@ static void take(void *arg, int err, plx_slice json)
         ++*o->total;
     o->again = NULL;
     if (again)
-        plx_hook_ask(again, plx_slice_of("{}"), none, true, take, o);
+        plx_hook_ask(again, plx_slice_of("{}"), none, PLX_HOOK_REPEATABLE, take, o);
 }
 
 static plx_hook *open_hook(world *w, uint64_t timeout_ms, size_t max_in_flight)
@@ -91,7 +91,7 @@ static int teardown(void **state)
 
 static plx_question *ask(world *w, const char *body, outcome *o)
 {
-    plx_question *q = plx_hook_ask(w->hook, plx_slice_of(body), none, true, take, o);
+    plx_question *q = plx_hook_ask(w->hook, plx_slice_of(body), none, PLX_HOOK_REPEATABLE, take, o);
 
     assert_int_equal(o->calls, 0);
     return q;
@@ -332,12 +332,12 @@ static void a_closed_connection(void **state)
     w->app.serve = close_after_first;
     ask(w, "{}", &o[0]);
     assert_true(run_until(w->loop, &o[0].calls, 1));
-    plx_hook_ask(w->hook, plx_slice_of("{\"n\":2}"), none, true, take, &o[1]);
+    plx_hook_ask(w->hook, plx_slice_of("{\"n\":2}"), none, PLX_HOOK_REPEATABLE, take, &o[1]);
     assert_true(run_until(w->loop, &o[1].calls, 1));
     assert_int_equal(o[1].err, 0);
     assert_int_equal(w->app.requests, 3);
     w->app.requests = 1;
-    plx_hook_ask(w->hook, plx_slice_of("{\"n\":3}"), none, false, take, &o[2]);
+    plx_hook_ask(w->hook, plx_slice_of("{\"n\":3}"), none, 0, take, &o[2]);
     assert_true(run_until(w->loop, &o[2].calls, 1));
     assert_int_equal(o[2].err, PLX_E_DOWN);
     assert_int_equal(w->app.requests, 2);
@@ -402,7 +402,8 @@ static void too_many_bytes_wait(void **state)
     memset(o, 0, sizeof o);
     for (int i = 0; i < 7; i++) {
         o[i].total = &total;
-        plx_hook_ask(w->hook, plx_slice_make(text, i < 4 ? 2 : len), none, true, take, &o[i]);
+        plx_hook_ask(w->hook, plx_slice_make(text, i < 4 ? 2 : len), none, PLX_HOOK_REPEATABLE,
+                     take, &o[i]);
     }
     assert_true(run_until(w->loop, &total, 2));
     assert_int_equal(o[4].calls, 0);
@@ -413,6 +414,43 @@ static void too_many_bytes_wait(void **state)
     w->hooks = NULL;
 }
 
+/* Four places: three for those that yield, and they do not fill the others' queue. */
+static void who_yields_leaves_a_quarter(void **state)
+{
+    world *w = *state;
+    unsigned count = 3 + PLX_HOOK_WAITING_MAX, total = 0;
+    outcome *joins = plx_alloc_zero(count + 1, sizeof *joins);
+    outcome push[2] = {{0}, {0}};
+
+    for (unsigned i = 0; i <= count; i++) {
+        joins[i].total = &total;
+        plx_hook_ask(w->hook, plx_slice_of("j"), none, PLX_HOOK_YIELDS, take, &joins[i]);
+    }
+    assert_true(run_until(w->loop, &joins[count].calls, 1));
+    assert_int_equal(joins[count].err, PLX_E_BUSY);
+    assert_int_equal(plx_hook_counts(w->hook)->in_flight, 3);
+    plx_hook_ask(w->hook, plx_slice_of("p"), none, 0, take, &push[0]);
+    plx_hook_ask(w->hook, plx_slice_of("p"), none, 0, take, &push[1]);
+    assert_true(run_until(w->loop, &w->app.requests, 4));
+    for (int i = 0; i < 2; i++) { /* the second one finds the place of the first, before any join */
+        visit *v = NULL;
+        for (unsigned n = 0; (v = app_asking(&w->app, n)) && !plx_slice_is(v->body, "p");)
+            n++;
+        assert_non_null(v);
+        visit_answer(v, 200, "{}");
+        assert_true(run_until(w->loop, &push[i].calls, 1));
+        assert_true(run_until(w->loop, &w->app.requests, i == 0 ? 5 : 4));
+    }
+    assert_int_equal(total, 1);
+    assert_int_equal(plx_hook_counts(w->hook)->waiting, PLX_HOOK_WAITING_MAX);
+    w->app.serve = answer_ok;
+    visit_answer(app_asking(&w->app, 0), 200, "{}");
+    assert_true(run_until(w->loop, &total, 2));
+    plx_hooks_free(w->hooks); /* the outcomes are this function's */
+    w->hooks = NULL;
+    free(joins);
+}
+
 /* The time in the queue counts. */
 static void nobody_waits_for_longer_than_the_timeout(void **state)
 {
@@ -421,15 +459,15 @@ static void nobody_waits_for_longer_than_the_timeout(void **state)
     outcome a = {0}, b = {0}, c = {0};
     uint64_t before = plx_now_ms();
 
-    plx_hook_ask(hook, plx_slice_of("1"), none, true, take, &a);
-    plx_hook_ask(hook, plx_slice_of("2"), none, true, take, &b);
+    plx_hook_ask(hook, plx_slice_of("1"), none, PLX_HOOK_REPEATABLE, take, &a);
+    plx_hook_ask(hook, plx_slice_of("2"), none, PLX_HOOK_REPEATABLE, take, &b);
     assert_true(run_until(w->loop, &w->app.requests, 1));
     assert_true(run_until(w->loop, &a.calls, 1));
     assert_true(run_until(w->loop, &b.calls, 1));
     assert_int_equal(a.err, PLX_E_TIMEOUT);
     assert_int_equal(b.err, PLX_E_TIMEOUT);
     assert_true(plx_now_ms() - before >= 149);
-    plx_hook_ask(hook, plx_slice_of("3"), none, true, take, &c);
+    plx_hook_ask(hook, plx_slice_of("3"), none, PLX_HOOK_REPEATABLE, take, &c);
     assert_true(run_until(w->loop, &w->app.requests, 2));
     while (!plx_slice_is(app_asking(&w->app, w->app.asking - 1)->body, "3"))
         ev_run(w->loop, EVRUN_ONCE);
@@ -451,7 +489,7 @@ static void equal_questions_are_asked_once(void **state)
     for (int i = 0; i < 4; i++) {
         o[i].total = &total;
         plx_hook_ask(w->hook, plx_slice_of(i < 3 ? "1" : "2"),
-                     i < 3 ? share : plx_slice_of("another"), true, take, &o[i]);
+                     i < 3 ? share : plx_slice_of("another"), PLX_HOOK_REPEATABLE, take, &o[i]);
     }
     w->app.serve = answer_ok;
     assert_true(run_until(w->loop, &total, 4));
@@ -459,7 +497,8 @@ static void equal_questions_are_asked_once(void **state)
         assert_string_equal(o[i].json, "{\"status\":\"ok\"}");
     assert_int_equal(w->app.requests, 2);
     assert_int_equal(plx_hook_counts(w->hook)->shared, 2);
-    plx_hook_ask(w->hook, plx_slice_of("1"), share, true, take, &o[0]); /* nothing is kept */
+    plx_hook_ask(w->hook, plx_slice_of("1"), share, PLX_HOOK_REPEATABLE, take,
+                 &o[0]); /* nothing is kept */
     assert_true(run_until(w->loop, &total, 5));
     assert_int_equal(w->app.requests, 3);
 }
@@ -474,8 +513,9 @@ static void cancelled_questions(void **state)
     memset(o, 0, sizeof o);
     for (int i = 0; i < 8; i++) {
         o[i].total = &total;
-        q[i] = plx_hook_ask(w->hook, plx_slice_of("{}"),
-                            i == 1 || i == 7 ? plx_slice_of("s") : none, true, take, &o[i]);
+        q[i] =
+            plx_hook_ask(w->hook, plx_slice_of("{}"), i == 1 || i == 7 ? plx_slice_of("s") : none,
+                         PLX_HOOK_REPEATABLE, take, &o[i]);
     }
     assert_true(run_until(w->loop, &w->app.requests, 4));
     plx_question_cancel(q[0]); /* in flight */
@@ -593,7 +633,7 @@ static void a_name_that_takes_for_ever(void **state)
     uint64_t before = plx_now_ms();
 
     w->app.serve = answer_ok;
-    plx_hook_ask(hook, plx_slice_of("{}"), none, true, take, &slow);
+    plx_hook_ask(hook, plx_slice_of("{}"), none, PLX_HOOK_REPEATABLE, take, &slow);
     ask(w, "{}", &other);
     assert_true(run_until(w->loop, &other.calls, 1));
     assert_int_equal(other.err, 0);
@@ -613,7 +653,7 @@ static void closing_tells_everybody(void **state)
     outcome o[3] = {{0}, {0}, {0}};
 
     for (int i = 0; i < 3; i++)
-        plx_hook_ask(second, plx_slice_of("{}"), none, true, take, &o[i]);
+        plx_hook_ask(second, plx_slice_of("{}"), none, PLX_HOOK_REPEATABLE, take, &o[i]);
     o[1].again = second;
     assert_true(run_until(w->loop, &w->app.requests, 1));
     plx_hook_close(second);
@@ -654,6 +694,7 @@ int main(void)
         TEST(the_bound_of_questions_in_flight_holds),
         TEST(too_much_waits),
         TEST(too_many_bytes_wait),
+        TEST(who_yields_leaves_a_quarter),
         TEST(nobody_waits_for_longer_than_the_timeout),
         TEST(equal_questions_are_asked_once),
         TEST(cancelled_questions),

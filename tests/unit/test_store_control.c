@@ -57,8 +57,9 @@ static void on_work(plx_control *c, const plx_work *work)
     plx_session_commit(w == workers ? a : b, &commit, on_committed, NULL);
 }
 
-static void on_report(plx_control *c, plx_buf *out)
+static void on_report(plx_control *c, plx_slice about, plx_buf *out)
 {
+    assert_true(plx_slice_is(about, "about\n\"this\""));
     plx_buf_str(out, PLX_CONTAINER(c, worker, control)->report);
 }
 
@@ -253,7 +254,7 @@ static void test_reports(void **state)
     workers[0].report = "one\ntwo";
     workers[1].report = ""; /* has nothing to report: it has answered all the same */
     workers[0].control.report = workers[1].control.report = on_report;
-    plx_control_reports(b, on_reports, &x);
+    plx_control_reports(b, plx_slice_of("about\n\"this\""), on_reports, &x);
     WAIT(&r, x.called);
     assert_int_equal(x.err, 0);
     assert_int_equal(x.count, 1);
@@ -262,7 +263,7 @@ static void test_reports(void **state)
     workers[1].report = "x";
     redisContext *deaf = redisConnectUnix(r.socket);
     freeReplyObject(redisCommand(deaf, "SSUBSCRIBE plx:{control}"));
-    plx_control_reports(a, on_reports, &y);
+    plx_control_reports(a, plx_slice_of("about\n\"this\""), on_reports, &y);
     WAIT(&r, y.called);
     assert_int_equal(y.count, 2);
     assert_int_equal(y.silent, 1);
