@@ -1,7 +1,7 @@
 /* What a worker reports of itself when it is asked (store/control): a JSON object
  *
  *     {"worker":"...","kind":"websocket","host":"...","pid":7,"version":"...","uptime_s":60,
- *      "counts":{"NAME":n,...},"hooks":[{"hook":"shop:*","counts":{...}},...]}
+ *      "counts":{"NAME":n,...},"hooks":[{"hook":"/socket shop:*","counts":{...}},...]}
  *
  * Names of counts are those of the tables in channel/metrics; a reader passes over what it does not
  * know, because workers of two versions live side by side during an upgrade.

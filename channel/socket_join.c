@@ -313,8 +313,10 @@ void plx_membership_crash(plx_membership *m)
     plx_socket *s = m->socket;
 
     plx_socket_enter(s);
-    if (m->state == PLX_JOINED)
+    if (m->state == PLX_JOINED) {
+        plx_counted.crashes++;
         fail(m, PLX_JSON_PAYLOAD("{\"reason\":\"channel_crash\"}"));
+    }
     plx_socket_exit_quietly(s);
 }
 

@@ -5,10 +5,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { HOOK_SECRET, HookApp } from '../lib/hook_app.mjs';
 import { published } from '../lib/people.mjs';
 import { answer, join, page } from '../lib/phoenix.mjs';
 import { redisCommand } from '../lib/resp.mjs';
-import { bin, BUILD, SLOW, startStack } from '../lib/stack.mjs';
+import { bin, BUILD, configText, SLOW, startStack } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
@@ -431,5 +432,47 @@ describe('info and metrics', { concurrency: 1 }, () => {
       process.kill(stack.pid('redis'), 'SIGCONT');
     }
     await until('Redis to be there again', async () => (await stack.api.call('GET', '/info')).status === 200, 10000 * SLOW, 100);
+  });
+});
+
+describe('channels that an application answers for', { concurrency: 1 }, () => {
+  let own;
+  let app;
+  const shared = [];
+  before(async () => {
+    shared.push(stack);
+    app = await new HookApp((q) => (q.hook === 'push' ? new Promise((resolve) => { app.release = () => resolve({ reply: { status: 'ok', response: {} } }); }) : { status: 'ok' })).start();
+    const http = `channel "shop:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" timeout_ms = 20000 hooks = { "join", "push", "leave" } }`;
+    own = await startStack({ config: { text: configText('api.conf').replace('channel "room:*"', `${http}\n    channel "room:*"`) }, fcgi: 2, ws: 2 });
+    stack = own;
+  });
+  after(async () => {
+    app?.release?.();
+    await app?.stop();
+    await own?.stop();
+    [stack] = shared;
+  });
+
+  test('one that thinks about a push keeps nobody in; its leave hook hears why; hooks are measured', TIMEOUT, async () => {
+    const topic = fresh('shop');
+    const user = `u${counter++}`;
+    const tabs = await Promise.all(TRANSPORTS.map((t) => client(t, user, topic)));
+    tabs[0].channel.push('order', { n: 1 });
+    await app.asked({ hook: 'push' });
+    const begin = Date.now();
+    assert.equal(await unsubscribe(`user_socket:${user}`, topic), 2);
+    await until('the closes', () => tabs.every((c) => c.closes === 1), 3000 * SLOW);
+    assert.ok(Date.now() - begin < 3000 * SLOW);
+    const left = await app.asked({ hook: 'leave' }, 2);
+    assert.deepEqual(left.map((q) => [q.reason, q.topic]), [['closed', topic], ['closed', topic]]);
+    const { families } = await metrics();
+    const of = (name) => families[name].samples.filter((s) => s.labels.hook === '/a shop:*').reduce((n, s) => n + s.value, 0);
+    assert.equal(of('pollux_hook_requests_total'), 5, '2 joins, 1 push, 2 leaves');
+    assert.equal(of('pollux_hook_in_flight'), 1);
+    assert.equal(of('pollux_hook_down'), 0);
+    assert.equal(app.unsigned.length, 0);
+    app.release();
+    await until('the push to be over', async () => (await metrics()).families.pollux_hook_in_flight.samples.every((s) => s.value === 0));
+    assert.deepEqual(tabs.map((c) => [c.closes, c.errors]), [[1, 0], [1, 0]]);
   });
 });
