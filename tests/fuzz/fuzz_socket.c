@@ -1,6 +1,7 @@
 /* Fuzzing the channel core as a state machine. The input is a script, two bytes a step: messages
  * from a client, answers of the store and of backends in any order, a transport that is ready,
- * loses its place, holds and lets go when it likes. What must hold:
+ * loses its place, crashes, holds and lets go when it likes, messages to handle_info. What must
+ * hold:
  * - of a membership nothing goes out before the message that opens it, nor after the one that ends
  *   it; it is opened and closed once; nobody waits for one that is not open or not there any more;
  * - every message that asks for a reply gets one, exactly once, unless its call was cut off by a
@@ -125,12 +126,15 @@ static void on_terminate(void *state, plx_channel *ch, enum plx_end_reason reaso
     (void)reason;
     must(m->state == PLX_ENDED && m->accepted && !(m->slot & 8));
     m->slot |= 8;
+    if (plx_slice_is(m->topic, "t:1"))
+        must(plx_channel_broadcast_from(ch, NULL, TEXT("gone"), EMPTY) == 0);
 }
 
 static const plx_backend backend = {.abi = PLX_BACKEND_ABI,
                                     .name = "fuzz",
                                     .join = on_join,
                                     .handle_in = on_event,
+                                    .handle_info = on_event,
                                     .terminate = on_terminate};
 
 /* ---- transport: m->slot remembers 1 opened, 2 its opening message went out, 4 its end, 8
@@ -247,13 +251,24 @@ static void transport_step(unsigned arg)
     if (arg % 4 == 0 && m && m->state == PLX_OPENING)
         plx_membership_ready(m);
     else if (arg % 4 == 1 && m && (m->slot & 1))
-        plx_membership_lost(m);
+        (arg & 128 ? plx_membership_crash : plx_membership_lost)(m);
     else if (arg % 4 == 2 && m && m->held)
         plx_membership_release(m);
     else if (arg % 4 == 3 && arg & 4)
         t.ready_at_once = !t.ready_at_once;
     else if (arg % 4 == 3)
         t.hold_ends = !t.hold_ends;
+}
+
+/* A message to handle_info, for one membership or whichever the topic has. */
+static void inform_step(unsigned what, unsigned arg)
+{
+    static const char *const topics[] = {"t:0", "t:1", "t:2", "nope"};
+    const plx_membership *m = what & 128 ? nth(arg) : NULL;
+    const char name = (char)arg;
+
+    plx_socket_inform(t.socket, m ? m->topic : TEXT(topics[arg % 4]), m, plx_slice_make(&name, 1),
+                      EMPTY);
 }
 
 static void step(unsigned what, unsigned arg)
@@ -285,7 +300,10 @@ static void step(unsigned what, unsigned arg)
         held_step(arg, false);
         break;
     default:
-        transport_step(arg);
+        if (what / 8 % 4 == 3)
+            inform_step(what, arg);
+        else
+            transport_step(arg);
         break;
     }
 }

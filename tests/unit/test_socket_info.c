@@ -2,6 +2,7 @@
  * members of the assigns, broadcasts in terminate. */
 #include "tests/unit/socket_harness.h"
 
+#include "channel/counters.h"
 #include "channel/intercept.h"
 #include "channel/timers.h"
 
@@ -600,7 +601,9 @@ static void test_crash_of_a_membership(void **state)
     (void)state;
     join(s, "2", "room:b");
     client(s, "1", "2", "room:a", "hold", "{}");
+    plx_counted.crashes = 0;
     plx_membership_crash(room_a(s));
+    assert_int_equal(plx_counted.crashes, 1);
     expect("terminate room:a crashed\nerror 1 1 room:a {\"reason\":\"channel_crash\"} ends\n"
            "closed room:a\n");
     plx_call_ok(calls_held[0], JSON("{}"));
