@@ -193,9 +193,9 @@ void plx_app_close(plx_app *app)
     plx_api_free(app->api);
     plx_longpoll_free(app->longpoll);
     plx_channels_stop(app->channels, app->config->socket_count);
-    plx_channels_close(app->channels, app->config->socket_count);
     plx_report_hooks(NULL);
     plx_hooks_free(app->hooks);
-    plx_store_close(app->store);
+    plx_store_close(app->store); /* calls back whoever waits for Redis, modules among them */
+    plx_channels_close(app->channels, app->config->socket_count);
     free(app);
 }
