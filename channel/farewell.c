@@ -47,6 +47,16 @@ plx_call *plx_call_of(plx_channel *ch, plx_call *given)
     return s->farewell;
 }
 
+void plx_socket_end_new(plx_socket *s)
+{
+    s->keeps_presence = true;
+    for (plx_list *n = s->memberships.next; n != &s->memberships; n = n->next) {
+        plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
+        if (!m->restored)
+            plx_membership_end(m, PLX_END_CLOSED);
+    }
+}
+
 void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
 {
     if (m->state == PLX_ENDED)

@@ -228,6 +228,10 @@ void plx_membership_close(plx_membership *m, const plx_position *after);
  * callback of this socket's ops, but for idle and relieved. */
 void plx_socket_free(plx_socket *s, enum plx_end_reason reason);
 
+/* Terminates (PLX_END_CLOSED) the memberships that did not come from a record: their long-poll
+ * session is gone, and nobody else knows of them. Emits and untracks nothing. */
+void plx_socket_end_new(plx_socket *s);
+
 /* Frees without terminating anything: a long-poll session's copy after its commit. The same limits.
  */
 void plx_socket_forget(plx_socket *s);

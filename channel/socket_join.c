@@ -190,8 +190,11 @@ void plx_join_accept(plx_call *call, plx_payload response)
     plx_note reply = {.kind = PLX_OUT_REPLY, .of = m, .opens = true, .payload = response};
 
     m->accepted = true;
-    if (m->state == PLX_ENDED) { /* the socket went away while the backend thought about it */
-        plx_membership_terminate(m, PLX_END_CLOSED);
+    if (m->state == PLX_ENDED) {
+        /* The socket went away while the backend thought about it; a long-poll session lives on in
+         * another worker, which asks once more. */
+        if (!plx_call_is_elsewhere(call))
+            plx_membership_terminate(m, PLX_END_CLOSED);
         return;
     }
     plx_call_keep(call, &reply, true);

@@ -30,7 +30,7 @@ static void on_committed(void *arg, int err, const plx_work *next)
         return;
     }
     if (err == PLX_E_GONE)
-        plx_lp_work_untrack(w); /* whoever cleaned up after the session did not know of it */
+        plx_lp_work_lost(w);
     if (err != 0) {
         plx_lp_work_release(w);
         if (err == PLX_E_GONE)

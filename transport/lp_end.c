@@ -60,13 +60,14 @@ static void untrack_topic(plx_longpoll *lp, plx_slice sid, plx_slice topic, bool
     plx_presence_untrack(lp->store, rules ? rules : &standard, &u, cb, arg);
 }
 
-void plx_lp_work_untrack(plx_lp_work *w)
+void plx_lp_work_lost(plx_lp_work *w)
 {
     for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
         const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
         if (m->tracks)
             untrack_topic(w->lp, plx_lp_work_sid(w), m->topic, false, NULL, NULL);
     }
+    plx_socket_end_new(w->socket);
 }
 
 static void clean_topic(cleanup *c, plx_slice topic, bool vanished)

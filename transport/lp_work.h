@@ -53,8 +53,9 @@ void plx_lp_work_release(plx_lp_work *w);
 
 /* lp_end.c */
 
-/* The session is gone: what its memberships track goes too. */
-void plx_lp_work_untrack(plx_lp_work *w);
+/* The session is gone, and whoever cleaned up after it did not know of this entry: what its
+ * memberships track goes too, and the backends of those that it joined are told. */
+void plx_lp_work_lost(plx_lp_work *w);
 
 /* lp_feed.c */
 

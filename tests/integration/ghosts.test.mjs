@@ -1,15 +1,18 @@
-// Nobody stays on a topic who is gone: workers killed with -9 one by one and all at once, long-poll
-// sessions abandoned at any moment. Ghosts are counted; there must be none, and none may outlive its
+// Nobody stays on a topic who is gone: workers killed with -9 one by one and all at once, a machine with
+// all that ran there, long-poll sessions abandoned at any moment. Ghosts are counted; there must be none, and none may outlive its
 // lease: a WebSocket worker's ends 10 s after its last sign of life, a session's 30 s after its last poll
 // or POST, or 1.5 windows if that is more. What is found late is counted from the lease's end.
 //
 //     POLLUX_GHOST_ROUNDS=20 node --test tests/integration/ghosts.test.mjs     (the suite: 1 round)
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { describe, test } from 'node:test';
 import { Leases } from '../lib/leases.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
 import { published } from '../lib/people.mjs';
-import { SLOW, startStack } from '../lib/stack.mjs';
+import { descendants } from '../lib/proc.mjs';
+import { Redis } from '../lib/servers.mjs';
+import { SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 import { openWs } from '../lib/ws.mjs';
 
@@ -84,7 +87,14 @@ async function withStack(options, body) {
   }
 }
 
-describe('ghosts', { concurrency: 3 }, () => {
+/** No process of it can do anything any more when the first one has gone. */
+async function powerCut(machine) {
+  const pids = [machine.child.pid, ...descendants(machine.child.pid).map((p) => p.pid)];
+  for (const signal of ['SIGSTOP', 'SIGKILL']) for (const pid of pids) process.kill(pid, signal);
+  await machine.kill();
+}
+
+describe('ghosts', { concurrency: 4 }, () => {
   test(`a WebSocket worker is killed, ${ROUNDS} times`, TIMEOUT, () => withStack({ fcgi: 1, ws: 2 }, async (stack) => {
     let slowest = 0;
     for (let round = 0; round < ROUNDS; round++) {
@@ -134,6 +144,50 @@ describe('ghosts', { concurrency: 3 }, () => {
     }
     console.log(`all workers killed: ${ROUNDS} rounds, 0 ghosts, gone ${slowest} ms after the kill at most (lease ${LEASE_MS})`);
   }));
+
+  test(`one machine of two is killed with all its processes, ${ROUNDS} times`, TIMEOUT, async () => {
+    const dir = tempDir('machines');
+    const redis = await new Redis(dir, { durable: false }).start();
+    const machine = () => startStack({ fcgi: 1, ws: 1, args: ['--redis', redis.url] });
+    const lives = await machine();
+    let slowest = 0;
+    try {
+      for (let round = 0; round < ROUNDS; round++) {
+        const topic = `lobby:machine${counter++}`;
+        const dies = await machine();
+        const gone = await Promise.all(Array.from({ length: 6 }, (_, i) => wsClient(dies, topic, `g${i}`)));
+        const stay = await Promise.all(Array.from({ length: 3 }, (_, i) => wsClient(lives, topic, `s${i}`)));
+        const lp = new LongPollClient(`${dies.url}/relay/longpoll`, { params: { user_id: 'lp' } });
+        await lp.open();
+        await lp.send([lp.message(topic, 'phx_join', {})]);
+        lp.start();
+        const staying = [...stay.map((c) => c.user), 'lp'];
+        await only(lives, topic, [...gone.map((c) => c.user), ...staying], 10000 * SLOW);
+        const killed = Date.now();
+        await powerCut(dies);
+        lp.base = `${lives.url}/relay/longpoll`; // the other machine goes on with its session
+        slowest = Math.max(slowest, await only(lives, topic, staying, LEASE_MS + SLACK_MS, killed));
+        for (const c of stay) {
+          await until('the leaves', () => gone.every((g) => c.leaves.includes(g.user)), 3000 * SLOW);
+          assert.equal(new Set(c.leaves).size, c.leaves.length, 'each of them once');
+        }
+        await lp.send([lp.message(topic, 'phx_leave', {})]);
+        await lp.stop();
+        assert.deepEqual(lp.trouble, []);
+        await close([...gone, ...stay]);
+        await only(lives, topic, [], 5000 * SLOW);
+        fs.rmSync(dies.dir, { recursive: true, force: true });
+      }
+      console.log(`one machine of two killed: ${ROUNDS} rounds, 0 ghosts, gone ${slowest} ms after the kill at most (lease ${LEASE_MS})`);
+    } catch (e) {
+      lives.show(40);
+      throw e;
+    } finally {
+      await lives.stop({ status: null });
+      await redis.stop();
+      fs.rmSync(dir, { recursive: true, force: true });
+    }
+  });
 
   test('20 long-poll sessions are abandoned at any moment, while workers are killed', TIMEOUT, () => withStack({ fcgi: 2, ws: 1 }, async (stack) => {
     const topic = `lobby:lp${counter++}`;

@@ -455,6 +455,45 @@ api { path = "/api" keys = { "test-api-key-0123456789" } }
     assert.equal(heard.filter((h) => h[3] === 'did push').length, 1);
   }));
 
+  test('long-poll: a worker stands still over a join, another one takes the session; nobody has left', TIMEOUT, () => withOwn({ fcgi: 2, ws: 1 }, async (mine, own) => {
+    const workers = mine.workers('fcgi');
+    let answerFirst;
+    own.decide = async (q) => {
+      if (q.hook !== 'join' || answerFirst) return { status: 'ok', reply: { status: 'ok', response: { here: 1 } } };
+      await new Promise((resolve) => { answerFirst = resolve; });
+      return { status: 'ok' };
+    };
+    const heard = [];
+    const c = new LongPollClient(`${mine.url}/s/longpoll`, { onMessage: (m) => heard.push(m), requestMs: 4000 });
+    await c.open();
+    const joined = c.send([c.message('shop:1', 'phx_join', {})]);
+    await until('the first question', () => answerFirst, 5000 * SLOW);
+    // Which of them asks? The one that holds a connection to the application.
+    const port = own.port.toString(16).toUpperCase().padStart(4, '0');
+    const asks = (pid) => fs.readFileSync(`/proc/${pid}/net/tcp`, 'utf8').split('\n').filter((l) => l.includes(`:${port} 01`)).map((l) => l.trim().split(/\s+/)[9])
+      .some((inode) => fs.readdirSync(`/proc/${pid}/fd`).some((fd) => { try { return fs.readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`; } catch { return false; } }));
+    const still = workers.find(asks);
+    process.kill(still, 'SIGSTOP');
+    try {
+      await own.asked({ hook: 'join' }, 2, 20000 * SLOW);
+      await joined;
+    } finally {
+      process.kill(still, 'SIGCONT');
+    }
+    await sleep(700); // it finds out
+    answerFirst();
+    c.start();
+    await until('the reply', () => heard.some((m) => m[3] === 'phx_reply' && m[4].status === 'ok'), 10000 * SLOW);
+    await sleep(1500); // the first answer has come to nothing
+    const push = c.message('shop:1', 'x', {});
+    await c.send([push]);
+    await until('the reply to a push', () => heard.some((m) => m[1] === push[1] && m[4].response.here === 1), 10000 * SLOW);
+    assert.deepEqual(own.questions.map((q) => q.hook), ['join', 'join', 'push']);
+    assert.equal(own.questions[0].message_id, own.questions[1].message_id);
+    await c.stop();
+    assert.deepEqual(c.trouble, []);
+  }));
+
   test('long-poll: who vanishes has expired', { timeout: 90000 * SLOW }, () => withOwn({ fcgi: 2, ws: 1 }, async (mine, own) => {
     const c = new LongPollClient(`${mine.url}/s/longpoll`);
     await c.open();

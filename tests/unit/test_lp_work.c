@@ -491,6 +491,35 @@ static void a_commit_of_a_session_that_ended(void **state)
     expect("A 410\nB 410\n");
 }
 
+static unsigned ends;
+
+static void on_end(void *state, plx_channel *ch, enum plx_end_reason reason)
+{
+    (void)state;
+    assert_int_equal(reason, PLX_END_CLOSED);
+    assert_true(plx_slice_is(plx_channel_topic(ch), "room:b"));
+    ends++;
+}
+
+/* Who cleaned up after the session knew of what was in its record, not of what this entry joined:
+ * its backend had let somebody in, and is told. */
+static void a_join_of_a_session_that_ended(void **state)
+{
+    static const plx_backend backend = {
+        .abi = PLX_BACKEND_ABI, .name = "ends", .terminate = on_end};
+    (void)state;
+    ends = 0;
+    join_a();
+    channel_entries[0].backend = &backend;
+    give("A", 2, 2, "[\"4\",\"4\",\"room:b\",\"phx_join\",{}]");
+    positioned(0, 5);
+    ignore_trace();
+    assert_int_equal(ends, 0);
+    committed(PLX_E_GONE);
+    expect("A 410\n");
+    assert_int_equal(ends, 1);
+}
+
 /* ---- the lease ---- */
 
 static void the_lease_is_renewed_while_work_lasts(void **state)
@@ -820,6 +849,7 @@ int main(void)
         T(several_ends_of_which_one_fails),
         T(a_commit_whose_fate_is_unknown),
         T(a_commit_of_a_session_that_ended),
+        T(a_join_of_a_session_that_ended),
         T(the_lease_is_renewed_while_work_lasts),
         T(a_lost_lease_is_let_go),
         T(a_lost_lease_while_the_commit_is_under_way),
