@@ -252,6 +252,24 @@ function tests(fcgi) {
     assert.deepEqual(c.trouble, []);
   });
 
+  test('longpoll: timers go on when Redis has stood still', { timeout: 60000 * SLOW }, async () => {
+    const c = new LongPollClient(`${stack.url}/socket/longpoll`, { params: { who: 'patient' } });
+    const ticks = [];
+    c.onMessage = (m) => m[3] === 'tick' && ticks.push(m[4].n);
+    await c.open();
+    c.start();
+    await c.send([c.message(topicOf(), 'phx_join', {}), c.message(`arena:${names}`, 'after', { name: 'tick', ms: 100, times: 10 })]);
+    await until('the first of them', () => ticks.length >= 2, 10000 * SLOW);
+    process.kill(stack.pid('redis'), 'SIGSTOP');
+    await sleep(2000);
+    process.kill(stack.pid('redis'), 'SIGCONT');
+    await until('all of them', () => ticks.length >= 10, 30000 * SLOW);
+    await sleep(300);
+    await c.stop();
+    assert.deepEqual(ticks, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'each once, in order');
+    assert.deepEqual(c.trouble, []);
+  });
+
   test('longpoll: timers and their effects survive the death of workers', { timeout: 90000 * SLOW }, async () => {
     const clients = [];
     const topic = topicOf();
