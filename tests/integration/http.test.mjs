@@ -233,6 +233,21 @@ describe('backend http', { concurrency: 4 }, () => {
     });
   });
 
+  both('who joins again has left before', async (v) => {
+    const topic = fresh();
+    await v.join(topic);
+    let left = false;
+    special.set(topic, async (q) => {
+      if (q.hook === 'join') return { status: 'ok', response: { left } };
+      await sleep(300);
+      left = true;
+      return null;
+    });
+    const again = await v.join(topic); // phoenix.js leaves the first one
+    assert.deepEqual(again.response, { left: true });
+    assert.deepEqual(app.questions.filter((q) => q.topic === topic).map((q) => q.hook), ['join', 'leave', 'join']);
+  });
+
   test('which hooks and events are asked', TIMEOUT, () => withVisitors(['websocket', 'longpoll'], async (v, w) => {
     const some = fresh('some');
     const [one, two] = [await v.join(some), await w.join(some)];
