@@ -340,6 +340,13 @@ static int judge(const plx_http_result *r, plx_slice *json, const char **why)
     return 0;
 }
 
+/* What was sent at the end of a long wait had too little time: in a crowd the last ones run out of
+ * theirs one after the other, however well the application answers. A trial may not be silent. */
+static bool is_fair(const plx_trip *t)
+{
+    return t->trial || plx_now_ms() - t->begun_ms >= t->hook->config.timeout_ms / 2;
+}
+
 /* Whether that is how an application looks that is down. */
 static bool is_sick(const plx_http_result *r)
 {
@@ -384,7 +391,8 @@ static void answered(void *arg, const plx_http_result *result)
     h->yielding -= t->yields;
     if (err != 0)
         report(h, result, why);
-    tell_breaker(t, is_sick(result));
+    if (result->err != PLX_E_TIMEOUT || is_fair(t))
+        tell_breaker(t, is_sick(result));
     end(t, err, json);
     go_on(h);
 }
@@ -402,11 +410,19 @@ static plx_question *join(plx_trip *t, plx_hook_cb *cb, void *arg)
     return q;
 }
 
+/* Somebody waits for the place that has just become free: whoever asks from inside the callback for
+ * it is behind them, or a few busy sockets would keep all others from being heard. (At other times
+ * nobody waits while there is room.) */
+static bool is_behind(const plx_hook *h, bool yields)
+{
+    return h->waiting[0].count > 0 || (yields && h->waiting[1].count > 0);
+}
+
 static void send(plx_trip *t)
 {
     plx_hook *h = t->hook;
 
-    if (!has_room(h, t->yields)) {
+    if (!has_room(h, t->yields) || is_behind(h, t->yields)) {
         if (h->breaker.open)
             refuse(t, PLX_E_DOWN);
         else if (is_full(&h->waiting[t->yields], t->body.len))

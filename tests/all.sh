@@ -17,10 +17,12 @@ rm -rf "$logs"
 mkdir -p "$logs"
 
 # Limits of time and memory hold for the release build (with sanitizers they are stretched), valgrind
-# wants one without sanitizers, and races are others in it. Two suites run once only: they are about
-# the protocol and about messages, and nothing in them depends on the build.
+# wants one without sanitizers, and races are others in it. Some suites run once only: they are about
+# the protocol, about rules and messages, or wait for minutes until something is over, and nothing in
+# them depends on the build.
+once='careful|replay|dev_faults|standstill|presence_outage|terminate|cgi|rules|token|auth|expiry|examples'
 POLLUX_SUITES_release="unit careful $(ls tests/*/*.test.mjs | sed 's|.*/||; s/\.test\.mjs$//' |
-    grep -vxE 'careful|replay|dev_faults' | tr '\n' ' ')"
+    grep -vxE "$once" | tr '\n' ' ')"
 export POLLUX_SUITES_release
 
 passed=0 failed=0

@@ -109,6 +109,22 @@ describe('rules', () => {
         return reason;
       };
 
+      test('nobody closes, fails, answers or fills the channels of others by an event name', async () => {
+        const [ann, bob] = [socketOf(transport, '/open'), socketOf(transport, '/open')];
+        const mine = await joined(ann, 'room:names');
+        const theirs = await joined(bob, 'room:names');
+        const felt = [];
+        theirs.onClose(() => felt.push('closed'));
+        theirs.onError(() => felt.push('failed'));
+        for (const name of ['presence_state', 'presence_diff', 'chan_reply_2']) theirs.on(name, () => felt.push(name));
+        for (const name of ['phx_close', 'phx_error', 'phx_reply', 'chan_reply_2', 'presence_state', 'presence_diff'])
+          assert.equal(await reasonOf(mine.push(name, { status: 'ok', response: {} })), 'event not allowed');
+        assert.equal(await reasonOf(mine.push('said', { n: 1 })), null);
+        await until('what follows', () => theirs.heard.some(([event]) => event === 'said'), 5000 * SLOW);
+        assert.deepEqual(felt, []);
+        assert.equal(theirs.state, 'joined');
+      });
+
       test('tokens: genuine ones get in, others do not', async () => {
         const late = Math.floor(Date.now() / 1000) - 1;
         const party = { iss: 'us', aud: ['x', 'pollux'] };

@@ -476,6 +476,37 @@ static void nobody_waits_for_longer_than_the_timeout(void **state)
     assert_int_equal(c.err, 0);
 }
 
+static char order[64];
+
+static void note_and_answer(app *a, visit *v)
+{
+    strncat(order, v->body.data, v->body.len < 1 ? 0 : 1);
+    answer_ok(a, v);
+}
+
+/* One place. Whoever asks again as soon as it is answered does so behind those who wait. */
+static void the_busy_do_not_starve_the_others(void **state)
+{
+    world *w = *state;
+    plx_hook *hook = open_hook(w, 5000, 1);
+    outcome o[4];
+    unsigned total = 0;
+
+    order[0] = '\0';
+    memset(o, 0, sizeof o);
+    for (int i = 0; i < 4; i++) {
+        o[i].total = &total;
+        plx_hook_ask(hook, plx_slice_of(i == 0 ? "busy" : "other"), none,
+                     i == 3 ? PLX_HOOK_YIELDS : 0, take, &o[i]);
+    }
+    o[0].again = hook; /* "{}" */
+    w->app.serve = note_and_answer;
+    assert_true(run_until(w->loop, &total, 5));
+    assert_string_equal(order, "boo{o");
+    assert_int_equal(plx_hook_counts(hook)->waiting, 0);
+    assert_int_equal(plx_hook_counts(hook)->in_flight, 0);
+}
+
 /* ---- sharing and cancelling ---- */
 
 static void equal_questions_are_asked_once(void **state)
@@ -581,6 +612,33 @@ static void a_down_application_is_found_out(void **state)
     assert_true(run_until(w->loop, &o[22].calls, 1));
     assert_int_equal(o[22].err, 0);
     plx_clock_real();
+}
+
+/* The first ones after 60 % of their time; the others find a place then, and run out of theirs. */
+static void late_is_not_down(void **state)
+{
+    world *w = *state;
+    plx_hook *hook = open_hook(w, 500, PLX_BREAKER_FAILURES + 3);
+    unsigned n = PLX_BREAKER_FAILURES + 3, total = 0, late = 0;
+    outcome o[2 * (PLX_BREAKER_FAILURES + 3)];
+    uint64_t begun = plx_now_ms();
+
+    memset(o, 0, sizeof o);
+    for (unsigned i = 0; i < 2 * n; i++) {
+        o[i].total = &total;
+        plx_hook_ask(hook, plx_slice_of("{}"), none, 0, take, &o[i]);
+    }
+    assert_true(run_until(w->loop, &w->app.requests, n));
+    while (plx_now_ms() - begun < 300)
+        ev_run(w->loop, EVRUN_NOWAIT);
+    while (w->app.asking > 0)
+        visit_answer(app_asking(&w->app, 0), 200, "{}");
+    assert_true(run_until(w->loop, &total, 2 * n));
+    for (unsigned i = 0; i < 2 * n; i++)
+        late += o[i].err == PLX_E_TIMEOUT;
+    assert_int_equal(late, n);
+    assert_false(plx_hook_counts(hook)->down);
+    assert_int_equal(plx_hook_counts(hook)->opened, 0);
 }
 
 static void nobody_listens(void **state)
@@ -696,9 +754,11 @@ int main(void)
         TEST(too_many_bytes_wait),
         TEST(who_yields_leaves_a_quarter),
         TEST(nobody_waits_for_longer_than_the_timeout),
+        TEST(the_busy_do_not_starve_the_others),
         TEST(equal_questions_are_asked_once),
         TEST(cancelled_questions),
         TEST(a_down_application_is_found_out),
+        TEST(late_is_not_down),
         TEST(nobody_listens),
         TEST(a_name_that_takes_for_ever),
         TEST(closing_tells_everybody),
