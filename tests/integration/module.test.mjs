@@ -225,6 +225,16 @@ function tests(fcgi) {
     });
   }
 
+  test('websocket: terminate is called for whom a dead worker had, and tells the others', { timeout: 60000 * SLOW }, async () => {
+    const topic = topicOf();
+    const watcher = await player('longpoll', topic, { name: 'watcher' });
+    const p = await player('websocket', topic, { name: 'victim' });
+    await p.push('after', { name: 'cast', ms: 30000 });
+    for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+    assert.deepEqual((await until('the word of its end', () => watcher.saw('gone').length > 0 && watcher.saw('gone'), 30000 * SLOW))[0],
+      { name: 'victim', reason: 1 });
+  });
+
   test('longpoll: a timer fires between two polls', async () => {
     const c = new LongPollClient(`${stack.url}/socket/longpoll`, { params: { who: 'idle' }, requestMs: 5000 });
     const seen = [];

@@ -128,7 +128,9 @@ static void test_info_pushes_and_is_not_answered(void **state)
     plx_socket *s = full_socket(true);
 
     (void)state;
+    plx_counted.infos = 0;
     assert_int_equal(inform(s, "room:a", NULL, "push", "{\"n\":1}"), 0);
+    assert_int_equal(plx_counted.infos, 1);
     expect("info room:a push {\"n\":1}\npush 1 room:a pushed {\"n\":1}\n");
     inform(s, "room:a", NULL, "ok", "{}");
     inform(s, "room:a", NULL, "error", "{}");
@@ -597,7 +599,9 @@ static void test_intercept(void **state)
     plx_event *e;
 
     (void)state;
+    plx_counted.intercepted = 0;
     assert_null(seen(s, "\"nothing\"", &crashed));
+    assert_int_equal(plx_counted.intercepted, 1);
     assert_false(crashed);
     e = seen(s, "\"pass\"", &crashed);
     assert_true(plx_slice_is(e->event, "secret") && plx_slice_is(e->payload, "\"pass\""));
