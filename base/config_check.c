@@ -88,6 +88,30 @@ static void check_presence(const plx_channel_config *ch, const plx_config_notes 
                                 plx_problem_quote(plx_slice_of(meta->items[k])));
 }
 
+/* Whether some topic that the template can give belongs to the pattern: looks at what stands before
+ * the first variable. */
+static bool can_match(const char *template, const char *pattern)
+{
+    size_t fixed = strcspn(template, "{"), len = strlen(pattern);
+    bool prefix = len > 0 && pattern[len - 1] == '*', variable = template[fixed] != '\0';
+    size_t most = prefix ? len - 1 : len;
+
+    if ((fixed < most && !variable) || (fixed > most && !prefix))
+        return false;
+    return strncmp(template, pattern, fixed < most ? fixed : most) == 0;
+}
+
+static void check_only_topic(const plx_channel_config *ch, const plx_config_notes *notes,
+                             plx_problems *p)
+{
+    if (!ch->only_topic || can_match(ch->only_topic, ch->pattern))
+        return;
+    plx_problem_warn(p, plx_config_line(notes, &ch->only_topic, ch->line),
+                     "'only_topic' is never a topic of channel %s: nobody can join (expected a "
+                     "template that this pattern fits)",
+                     plx_problem_quote(plx_slice_of(ch->pattern)));
+}
+
 /* A rule that asks for claims where there never are any refuses everybody. */
 static void check_rules(const plx_socket_config *s, const plx_channel_config *ch,
                         const plx_config_notes *notes, plx_problems *p)
@@ -128,6 +152,7 @@ static void check_socket(const plx_config *c, const plx_socket_config *s,
     for (size_t i = 0; i < s->channel_count; i++) {
         const plx_channel_config *ch = &s->channels[i];
         plx_config_check_backend(ch, notes, p);
+        check_only_topic(ch, notes, p);
         check_rules(s, ch, notes, p);
         if (ch->has_presence)
             check_presence(ch, notes, p);

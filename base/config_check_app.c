@@ -189,6 +189,38 @@ static void check_module(const plx_channel_config *ch, const plx_config_notes *n
                          plx_problem_quote(plx_slice_of(ch->backend)));
 }
 
+static bool names(const plx_strings *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* What only asking an application has a use for. */
+static void check_http_strays(const plx_channel_config *ch, const plx_config_notes *notes,
+                              plx_problems *p)
+{
+    const struct {
+        const char *name;
+        const void *member;
+    } keys[] = {
+        {"url", &ch->url},
+        {"secret", &ch->secret},
+        {"timeout_ms", &ch->timeout_ms},
+        {"max_in_flight", &ch->max_in_flight},
+        {"hooks", &ch->hooks},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        unsigned line = plx_config_line(notes, keys[i].member, 0);
+        if (line > 0)
+            plx_problem_warn(p, line,
+                             "'%s' has no effect with backend %s (expected it with "
+                             "backend = \"http\" only)",
+                             keys[i].name, plx_problem_quote(plx_slice_of(ch->backend)));
+    }
+}
+
 static void check_http(const plx_channel_config *ch, const plx_config_notes *notes, plx_problems *p)
 {
     bool http = strcmp(ch->backend, "http") == 0;
@@ -202,9 +234,12 @@ static void check_http(const plx_channel_config *ch, const plx_config_notes *not
                         "questions are signed with, at least 20 characters)");
     plx_config_check_placeholder("a channel's 'secret'", ch->secret,
                                  plx_config_line(notes, &ch->secret, ch->line), p);
-    if (!http && (ch->url || ch->secret || ch->hooks.count > 0))
-        plx_problem_warn(p, ch->line, "'url', 'secret' and 'hooks' have no effect with backend %s",
-                         plx_problem_quote(plx_slice_of(ch->backend)));
+    if (!http)
+        check_http_strays(ch, notes, p);
+    else if (ch->events.count > 0 && ch->hooks.count > 0 && !names(&ch->hooks, "push"))
+        plx_problem_warn(p, plx_config_line(notes, &ch->events, ch->line),
+                         "'events' has no effect without \"push\" in 'hooks': every event is "
+                         "relayed (expected \"push\" in 'hooks', or no 'events')");
 }
 
 void plx_config_check_backend(const plx_channel_config *ch, const plx_config_notes *notes,

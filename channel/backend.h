@@ -192,9 +192,9 @@ int plx_channel_cancel(plx_channel *ch, plx_call *call, plx_slice name);
 /* To every channel that sockets with this id (plx_channel_socket_id) have joined on `topic`, in
  * whatever worker they are, this one included (Phoenix: send/2 to a channel's process). Nobody may
  * be there: that is no error. Carried out like a broadcast: the reply follows when Redis took it,
- * and it counts as one of the call's broadcasts. WebSocket: at most once, long-polling: it waits in
- * the session's inbox, and is handled at least once. PLX_E_INVALID also: no id or topic.
- */
+ * it counts as one of the call's broadcasts, and one that fails (Redis is away, a session's inbox
+ * is full) makes the answer the same error reply. WebSocket: at most once; long-polling: it waits
+ * in the session's inbox, and is handled at least once. PLX_E_INVALID also: no id or topic. */
 int plx_channel_send(plx_channel *ch, plx_call *call, plx_slice socket_id, plx_slice topic,
                      plx_slice name, plx_payload message);
 

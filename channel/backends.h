@@ -36,8 +36,8 @@ int plx_channels_open(const plx_config *config, plx_channels **out, plx_buf *pro
 void plx_channels_start(plx_channels *channels, size_t count, plx_hooks *hooks);
 /* Closes that again: after all sockets, before hooks, the channels and the store. */
 void plx_channels_stop(plx_channels *channels, size_t count);
-/* Ends of memberships that their applications were not told of yet. */
-size_t plx_channels_leaves(const plx_channels *channels, size_t count);
+/* Whether applications are being told of ends of memberships. */
+bool plx_channels_telling(const plx_channels *channels, size_t count);
 bool plx_channel_is_http(const plx_channel_entry *e);
 /* Closes every backend and unloads the modules (NULL is fine). Before plx_store_close, because a
  * backend may answer calls that are still open while it is closed, and after all sockets: no code

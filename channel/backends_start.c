@@ -38,13 +38,13 @@ void plx_channels_stop(plx_channels *channels, size_t count)
     }
 }
 
-size_t plx_channels_leaves(const plx_channels *channels, size_t count)
+bool plx_channels_telling(const plx_channels *channels, size_t count)
 {
     const plx_http_channel *c;
-    size_t sum = 0;
 
     for (size_t i = 0; i < count; i++)
         for (size_t at = 0; (c = next_http(&channels[i], &at));)
-            sum += plx_http_channel_leaves(c);
-    return sum;
+            if (plx_http_channel_telling(c))
+                return true;
+    return false;
 }

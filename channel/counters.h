@@ -11,6 +11,8 @@ typedef struct plx_counters {
     uint64_t rule_refusals;        /* of them and of joins: by rules; */
     uint64_t rate_refusals;        /* ... by `rate` */
     uint64_t broadcasts;           /* of backends */
+    uint64_t infos;                /* messages to handle_info, timers among them */
+    uint64_t intercepted;          /* broadcasts that handle_out judged, each for one subscriber */
     uint64_t crashes;              /* channels whose backend failed */
     uint64_t closed;               /* channels that the server API closed */
     uint64_t auth_cached;          /* connects judged by an application's earlier answer */

@@ -26,6 +26,7 @@ typedef struct asked {
     plx_channel *ch;
     plx_call *call;
     enum plx_http_question question;
+    plx_buf body; /* until it is sent */
 } asked;
 
 static bool has(const plx_strings *list, plx_slice name)
@@ -86,25 +87,48 @@ static void answered(void *arg, int err, plx_slice json)
 
 /* ---- questions ---- */
 
-static void ask(plx_http_channel *c, plx_call *call, const plx_http_ask *document)
+static asked *asked_new(plx_http_channel *c, plx_call *call, const plx_http_ask *document)
 {
+    asked *q = plx_alloc(sizeof *q);
+
+    *q = (asked){.of = c,
+                 .ch = (plx_channel *)(uintptr_t)document->channel,
+                 .call = call,
+                 .question = document->question};
+    plx_buf_init(&q->body, 0);
+    plx_http_ask_write(document, &q->body);
+    return q;
+}
+
+static void send(void *arg)
+{
+    asked *q = arg;
     /* A push may have effects that must not come twice without need; the application knows a
      * repetition by its message_id, if it looks. And who is in goes before who comes. */
-    unsigned flags =
-        document->question == PLX_HTTP_JOIN ? PLX_HOOK_REPEATABLE | PLX_HOOK_YIELDS : 0;
-    asked *q;
-    plx_buf body;
+    unsigned flags = q->question == PLX_HTTP_JOIN ? PLX_HOOK_REPEATABLE | PLX_HOOK_YIELDS : 0;
 
-    if (!c->hook) {
-        unavailable(call);
-        return;
-    }
-    q = plx_alloc(sizeof *q);
-    *q = (asked){c, (plx_channel *)(uintptr_t)document->channel, call, document->question};
-    plx_buf_init(&body, 0);
-    plx_http_ask_write(document, &body);
-    plx_hook_ask(c->hook, plx_buf_slice(&body), document->message_id, flags, answered, q);
-    plx_buf_fini(&body);
+    plx_hook_ask(q->of->hook, plx_buf_slice(&q->body), plx_call_message_id(q->call), flags,
+                 answered, q);
+    plx_buf_fini(&q->body);
+}
+
+/* A socket and a topic, for the order of leaves and joins. */
+static void name_place(const plx_channel *ch, plx_buf *out)
+{
+    plx_buf_add(out, plx_channel_session(ch));
+    plx_buf_byte(out, ' ');
+    plx_buf_add(out, plx_channel_topic(ch));
+}
+
+static void ask_join(plx_http_channel *c, asked *q)
+{
+    plx_buf place;
+
+    plx_buf_init(&place, 0);
+    name_place(q->ch, &place);
+    if (!c->leaves || !plx_http_leaves_wait(c->leaves, plx_buf_slice(&place), send, q))
+        send(q);
+    plx_buf_fini(&place);
 }
 
 static void join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
@@ -115,10 +139,12 @@ static void join(void *state, plx_channel *ch, plx_call *call, plx_payload paylo
                                    .message_id = plx_call_message_id(call),
                                    .payload = payload};
 
-    if (c->joins)
-        ask(c, call, &document);
-    else
+    if (!c->joins)
         plx_call_ok(call, plx_empty_object);
+    else if (!c->hook)
+        unavailable(call);
+    else
+        ask_join(c, asked_new(c, call, &document));
 }
 
 static void handle_in(void *state, plx_channel *ch, plx_call *call, plx_slice event,
@@ -132,10 +158,12 @@ static void handle_in(void *state, plx_channel *ch, plx_call *call, plx_slice ev
                                    .event = event,
                                    .ref = call->ref};
 
-    if (c->pushes && (c->config->events.count == 0 || has(&c->config->events, event)))
-        ask(c, call, &document);
-    else
+    if (!c->pushes || (c->config->events.count > 0 && !has(&c->config->events, event)))
         plx_relay_backend.handle_in(NULL, ch, call, event, payload);
+    else if (!c->hook)
+        unavailable(call);
+    else
+        send(asked_new(c, call, &document));
 }
 
 static void terminate(void *state, plx_channel *ch, enum plx_end_reason reason)
@@ -146,16 +174,19 @@ static void terminate(void *state, plx_channel *ch, enum plx_end_reason reason)
                                    .channel = ch,
                                    .message_id = plx_parting_id(parting),
                                    .reason = reason};
-    plx_buf body;
+    plx_buf body, place;
 
     if (!c->leaves) {
         plx_parting_end(parting, PLX_E_GONE);
         return;
     }
     plx_buf_init(&body, 0);
+    plx_buf_init(&place, 0);
     plx_http_ask_write(&document, &body);
-    plx_http_leaves_add(c->leaves, parting, plx_buf_slice(&body));
+    name_place(ch, &place);
+    plx_http_leaves_add(c->leaves, parting, plx_buf_slice(&place), plx_buf_slice(&body));
     plx_buf_fini(&body);
+    plx_buf_fini(&place);
 }
 
 const plx_backend plx_http_backend = {
@@ -223,4 +254,9 @@ void plx_http_channel_stop(plx_http_channel *c)
 size_t plx_http_channel_leaves(const plx_http_channel *c)
 {
     return plx_http_leaves_count(c->leaves);
+}
+
+bool plx_http_channel_telling(const plx_http_channel *c)
+{
+    return plx_http_leaves_telling(c->leaves);
 }

@@ -32,7 +32,8 @@ void plx_http_channel_free(plx_http_channel *c);
 void plx_http_channel_start(plx_http_channel *c, plx_hooks *hooks);
 /* Ends its questions: their calls are answered, leaves are left to other workers. */
 void plx_http_channel_stop(plx_http_channel *c);
-/* Leaves that are not answered yet. */
+/* Leaves that are not answered yet; and whether some are being told now. */
 size_t plx_http_channel_leaves(const plx_http_channel *c);
+bool plx_http_channel_telling(const plx_http_channel *c);
 
 #endif

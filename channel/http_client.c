@@ -286,6 +286,8 @@ static void finish(plx_http_post *p, CURLcode code)
     result.why = p->why[0] ? p->why : curl_easy_strerror(code);
     if (code == CURLE_OK && result.err != 0)
         result.why = "its answer was cut off";
+    else if (result.err == PLX_E_TOOBIG)
+        result.why = "its answer is too large";
     if (result.err == 0)
         result.body = plx_buf_slice(&p->answer);
     /* Its connection is free for whatever the callback asks next. */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/socket_core.h"
 
 #include <stdlib.h>
@@ -73,6 +74,7 @@ plx_event *plx_intercept(plx_membership *m, plx_event *e, bool *crashed)
     plx_payload payload = {e->kind == PLX_KIND_BINARY ? PLX_PAYLOAD_BINARY : PLX_PAYLOAD_JSON,
                            e->payload};
 
+    plx_counted.intercepted++;
     entry->backend->handle_out(entry->state, (const plx_channel *)m, &d, e->event, payload);
     *crashed = d.verdict == CRASH;
     return d.verdict == PASS ? plx_event_ref(e) : d.instead;

@@ -37,6 +37,8 @@ static void count_core(json_object *report, const plx_counters *c)
     plx_report_count(report, "rule_refusals", c->rule_refusals);
     plx_report_count(report, "rate_refusals", c->rate_refusals);
     plx_report_count(report, "broadcasts", c->broadcasts);
+    plx_report_count(report, "infos", c->infos);
+    plx_report_count(report, "intercepted", c->intercepted);
     plx_report_count(report, "crashes", c->crashes);
     plx_report_count(report, "closed", c->closed);
     plx_report_count(report, "auth_cached", c->auth_cached);

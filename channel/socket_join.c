@@ -275,6 +275,7 @@ void plx_socket_tell(plx_membership *m, const plx_message *message, uint32_t num
     static const plx_term none = {PLX_TERM_NULL, {NULL, 0}};
     plx_call *call = plx_call_new(m, PLX_CALL_INFO, none, none, number);
 
+    plx_counted.infos++;
     plx_call_ask(call, &message->event.text, message->payload);
 }
 

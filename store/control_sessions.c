@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "store/control_internal.h"
+#include "store/session_due.h"
 #include "store/session_internal.h"
 
 #include <stdlib.h>
@@ -73,7 +74,7 @@ static void asked(const plx_done *done, int err, const redisReply *reply)
     entry_done(done->arg, err);
 }
 
-/* Nobody need hear it: the session's next POST has the entry worked, too. */
+/* Nobody need hear it: the session is on the list of those with something due. */
 static void ask_others(entry *e)
 {
     plx_store *s = e->call->calls->store;
@@ -110,6 +111,7 @@ static void close_channel(call *c, plx_slice sid)
     e->asked = true;
     c->in_flight++;
     plx_list_push(&c->entries, &e->node);
+    plx_due_list(c->calls->store, sid, PLX_DUE_CLAIM_MS); /* if this process dies over it */
     plx_session_append(c->calls->store, sid, PLX_ENTRY_CLOSE, plx_slice_make(NULL, 0), c->topic,
                        appended, e);
 }

@@ -21,9 +21,10 @@ while IFS=: read -r file _ line; do
     [ "${rank[$to]}" -le "${rank[$from]}" ] || say "$file looks upward: $line"
 done < <(grep -nE '^#include "[a-z]+/' {base,store,channel,transport,fcgi}/*.[ch] channel/cli/*.[ch])
 
+read -ra cc <<<"${CC:-cc}" # may be several words: ccache gcc
 read -ra cflags < <(pkg-config --cflags hiredis json-c libcrypto zlib)
 for h in {base,store,channel,transport,fcgi}/*.h channel/cli/*.h; do
-    echo "#include \"$h\"" | "${CC:-cc}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -I. \
+    echo "#include \"$h\"" | "${cc[@]}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -I. \
         "${cflags[@]}" -fsyntax-only -x c - || say "$h does not compile alone"
 done
 

@@ -131,7 +131,7 @@ static void tell_leaves(worker *w)
     ev_timer late;
     ev_timer_init(&late, on_goodbye_late, GOODBYE_S, 0.);
     ev_timer_start(w->loop, &late);
-    while (plx_channels_leaves(w->channels, w->config->socket_count) > 0 && ev_is_active(&late))
+    while (plx_channels_telling(w->channels, w->config->socket_count) && ev_is_active(&late))
         ev_run(w->loop, EVRUN_ONCE);
     ev_timer_stop(w->loop, &late);
 }

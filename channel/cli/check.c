@@ -6,6 +6,7 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/redis_url.h"
+#include "channel/backends.h"
 #include "channel/cli/cli.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ static int help(void)
     puts("Usage: pollux check [--config FILE] [--no-redis]\n"
          "\n"
          "Reads the configuration and names each problem with file, line and what was expected,\n"
-         "then connects to its Redis.\n"
+         "loads its modules, then connects to its Redis.\n"
          "\n"
          "  --config FILE   the configuration; else $POLLUX_CONFIG, else /etc/pollux/pollux.conf\n"
          "  --no-redis      do not connect\n"
@@ -34,7 +35,7 @@ static int help(void)
 
 /* ---- The configuration ---- */
 
-/* Whether every module's file is there; how it goes on inside is found out at start. */
+/* Every module whose file is not there. */
 static bool check_module(const plx_config *c, const char *path, unsigned line)
 {
     if (!path || access(path, R_OK) == 0)
@@ -57,6 +58,22 @@ static bool check_modules(const plx_config *c)
     return good;
 }
 
+/* Loads and opens them, as the workers do at start. */
+static bool try_modules(const plx_config *c)
+{
+    plx_channels *channels = NULL;
+    plx_buf problem;
+    bool good;
+
+    plx_buf_init(&problem, 0);
+    good = plx_channels_open(c, &channels, &problem) == 0;
+    if (problem.len > 0)
+        fwrite(problem.data, 1, problem.len, stderr);
+    plx_buf_fini(&problem);
+    plx_channels_close(channels, c->socket_count);
+    return good;
+}
+
 static bool check_config(const char *file, plx_config **c)
 {
     plx_buf problems;
@@ -67,7 +84,7 @@ static bool check_config(const char *file, plx_config **c)
     plx_buf_fini(&problems);
     if (!good)
         return false;
-    if (!check_modules(*c)) {
+    if (!check_modules(*c) || !try_modules(*c)) {
         plx_config_free(*c);
         return false;
     }

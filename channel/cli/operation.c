@@ -136,7 +136,7 @@ int plx_cli_operation(const char *command, const char *config_path, json_object 
 
     plx_buf_init(&problems, 0);
     err = plx_config_load(config_path, &config, &problems);
-    if (problems.len > 0)
+    if (err != 0) /* warnings are for `check` and those who serve, not for each run from cron */
         fputs(plx_buf_cstr(&problems), stderr);
     plx_buf_fini(&problems);
     if (err != 0)

@@ -122,7 +122,7 @@ static int load_section(const plx_token_options *o, const char *path, enum plx_a
     plx_buf problems;
     plx_buf_init(&problems, 0);
     int err = plx_config_load(path, &a->config, &problems);
-    if (problems.len > 0)
+    if (err != 0) /* warnings are for `check` and those who serve, not for each run from cron */
         fputs(plx_buf_cstr(&problems), stderr);
     plx_buf_fini(&problems);
     if (err)

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { HOOK_SECRET, HookApp } from '../lib/hook_app.mjs';
+import { LongPollClient } from '../lib/longpoll.mjs';
 import { published } from '../lib/people.mjs';
 import { answer, join, page } from '../lib/phoenix.mjs';
 import { redisCommand } from '../lib/resp.mjs';
@@ -60,7 +61,7 @@ after(async () => {
   await stack?.stop();
 });
 
-describe('unsubscribe', { concurrency: 4 }, () => {
+describe('unsubscribe', { concurrency: 1 }, () => {
   test('the channel is closed on every socket of the id, on both transports, in order', TIMEOUT, async () => {
     const topic = fresh('lobby');
     const [user, other] = [`u${counter++}`, `u${counter++}`];
@@ -136,6 +137,25 @@ describe('unsubscribe', { concurrency: 4 }, () => {
     await storm;
     await until('the closes', () => tabs.every((c) => c.closes === 1), 10000 * SLOW);
     for (const c of tabs) assert.deepEqual(c.got, numbers(c.got.length));
+  });
+
+  test('when no long-poll worker hears of it: done as soon as there is one again', TIMEOUT, async () => {
+    const topic = fresh('room');
+    const got = [];
+    const c = new LongPollClient(`${stack.url}/a/longpoll`, { params: { user_id: 'alone' }, onMessage: (m) => got.push(m) });
+    await c.open();
+    await c.send([c.message(topic, 'phx_join', {})]);
+    c.start();
+    await until('the join', () => got.length === 1);
+    const pids = stack.workers('fcgi');
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const r = await pollux(['unsubscribe', 'user_socket:alone', topic]);
+    assert.deepEqual([r.status, r.json], [0, { channels: 0 }], r.err);
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    await until('the close', () => got.length > 1, 25000 * SLOW);
+    assert.deepEqual(got.slice(1), [['1', '1', topic, 'phx_close', {}]]);
+    await c.stop();
+    assert.deepEqual(c.trouble, []);
   });
 
   test('wrong requests', TIMEOUT, async () => {

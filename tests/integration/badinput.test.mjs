@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { HttpConn, request } from '../lib/http.mjs';
 import { cpuMs, rssBytes } from '../lib/proc.mjs';
-import { API_KEY, bin, configText, ROOT, SANITIZED, SLOW, startStack, tempDir } from '../lib/stack.mjs';
+import { API_KEY, bin, BUILD, configText, ROOT, SANITIZED, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep } from '../lib/wait.mjs';
 import { frame, openWs, RawWs } from '../lib/ws.mjs';
 
@@ -515,9 +515,33 @@ describe('bad input', () => {
           assert.match(r.err + r.out, words);
           assert.match(r.err + r.out, new RegExp(`${file}:${last}:`), `${line}: file and line in ${r.err}`);
         });
+      for (const [module, words] of Object.entries({
+        '/nonexistent/x.so': /can't be read/,
+        '/dev/null': /can't be loaded/,
+        [path.join(BUILD, 'modules/fault_no_symbol.so')]: /no function pollux_backend/,
+        [path.join(BUILD, 'modules/fault_abi.so')]: /ABI/i,
+      }))
+        withFile(`${text}\nsocket "/mod" {\n  channel "m:*" { backend = "module" path = "${module}" }\n}\n`, (file) => {
+          const r = run(['check', '--no-redis', '--config', file]);
+          assert.equal(r.status, 1, module);
+          assert.match(r.err, words);
+          assert.match(r.err, new RegExp(`${file}:${text.split('\n').length + 2}:`), `${module}: file and line in ${r.err}`);
+        });
       const missing = run(['check', '--config', '/nonexistent/pollux.conf']);
       assert.equal(missing.status, 1);
       assert.match(missing.err, /\/nonexistent\/pollux\.conf/);
+    });
+
+    test('a configuration that check warns about: publishing from cron stays silent', () => {
+      const text = fs.readFileSync(path.join(stack.state, 'pollux.conf'), 'utf8');
+      withFile(`${text}\nsocket "/empty" { }\n`, (file) => {
+        assert.match(run(['check', '--config', file]).err, /warning: .*nothing can be joined/);
+        const r = run(['publish', 'room:a', 'e', '{}', '--config', file]);
+        assert.deepEqual([r.status, r.err], [0, '']);
+        const wrong = run(['publish', 'nowhere', 'e', '{}', '--config', file]);
+        assert.equal(wrong.status, 1);
+        assert.match(wrong.err, /^pollux publish: .*nowhere/);
+      });
     });
 
     test('a Redis that is not there: check and publish say so', () => {

@@ -233,6 +233,21 @@ describe('backend http', { concurrency: 4 }, () => {
     });
   });
 
+  both('who joins again has left before', async (v) => {
+    const topic = fresh();
+    await v.join(topic);
+    let left = false;
+    special.set(topic, async (q) => {
+      if (q.hook === 'join') return { status: 'ok', response: { left } };
+      await sleep(300);
+      left = true;
+      return null;
+    });
+    const again = await v.join(topic); // phoenix.js leaves the first one
+    assert.deepEqual(again.response, { left: true });
+    assert.deepEqual(app.questions.filter((q) => q.topic === topic).map((q) => q.hook), ['join', 'leave', 'join']);
+  });
+
   test('which hooks and events are asked', TIMEOUT, () => withVisitors(['websocket', 'longpoll'], async (v, w) => {
     const some = fresh('some');
     const [one, two] = [await v.join(some), await w.join(some)];
@@ -535,8 +550,9 @@ api { path = "/api" keys = { "test-api-key-0123456789" } }
   }));
 
   test('a planned stop tells of everybody', TIMEOUT, () => withOwn({ fcgi: 1, ws: 1 }, async (mine, own) => {
+    const where = mine.address('ws'); // takes a while
     await Promise.all(Array.from({ length: 40 }, async (_, n) => {
-      const ws = await openWs(mine.address('ws'), '/s/websocket?vsn=2.0.0');
+      const ws = await openWs(where, '/s/websocket?vsn=2.0.0');
       ws.send(JSON.stringify(['1', '1', `shop:${n}`, 'phx_join', {}]));
       assert.match((await ws.next()).text, /"status":"ok"/);
     }));

@@ -85,13 +85,15 @@ function tests(fcgi) {
         assert.deepEqual(p.saw('hidden'), [{}]);
       }
       for (const p of [low, high, far]) assert.equal(p.got.at(-1)[0], 'plain', 'in order');
+      // A reply follows the broadcast of its push also when the pusher is not shown it.
+      await high.push('score', { n: 1 });
       // What is published from outside is judged, too, and by what the channel knows then.
       await high.push('keep', { min: 100 });
       await stack.api.publish(topic, 'score', { n: 50 });
       await stack.api.publish(topic, 'plain', {});
       for (const p of [low, high, far]) await p.wait('plain', 2);
       assert.deepEqual(high.saw('score').map((s) => s.n), [7, 9]);
-      assert.deepEqual(low.saw('score').map((s) => s.n), [1, 7, 4, 9, 50]);
+      assert.deepEqual(low.saw('score').map((s) => s.n), [1, 7, 4, 9, 1, 50]);
     });
 
     test(`${transport}: a crash in handle_out ends that channel alone`, async () => {
@@ -223,6 +225,16 @@ function tests(fcgi) {
     });
   }
 
+  test('websocket: terminate is called for whom a dead worker had, and tells the others', { timeout: 60000 * SLOW }, async () => {
+    const topic = topicOf();
+    const watcher = await player('longpoll', topic, { name: 'watcher' });
+    const p = await player('websocket', topic, { name: 'victim' });
+    await p.push('after', { name: 'cast', ms: 30000 });
+    for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+    assert.deepEqual((await until('the word of its end', () => watcher.saw('gone').length > 0 && watcher.saw('gone'), 30000 * SLOW))[0],
+      { name: 'victim', reason: 1 });
+  });
+
   test('longpoll: a timer fires between two polls', async () => {
     const c = new LongPollClient(`${stack.url}/socket/longpoll`, { params: { who: 'idle' }, requestMs: 5000 });
     const seen = [];
@@ -237,6 +249,24 @@ function tests(fcgi) {
     await until('all of them', () => seen.filter((m) => m[3] === 'tick').length === 3, 5000 * SLOW);
     assert.deepEqual(seen.filter((m) => m[3] === 'tick').map((m) => m[4].n), [1, 2, 3]);
     await c.stop();
+    assert.deepEqual(c.trouble, []);
+  });
+
+  test('longpoll: timers go on when Redis has stood still', { timeout: 60000 * SLOW }, async () => {
+    const c = new LongPollClient(`${stack.url}/socket/longpoll`, { params: { who: 'patient' } });
+    const ticks = [];
+    c.onMessage = (m) => m[3] === 'tick' && ticks.push(m[4].n);
+    await c.open();
+    c.start();
+    await c.send([c.message(topicOf(), 'phx_join', {}), c.message(`arena:${names}`, 'after', { name: 'tick', ms: 100, times: 10 })]);
+    await until('the first of them', () => ticks.length >= 2, 10000 * SLOW);
+    process.kill(stack.pid('redis'), 'SIGSTOP');
+    await sleep(2000);
+    process.kill(stack.pid('redis'), 'SIGCONT');
+    await until('all of them', () => ticks.length >= 10, 30000 * SLOW);
+    await sleep(300);
+    await c.stop();
+    assert.deepEqual(ticks, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'each once, in order');
     assert.deepEqual(c.trouble, []);
   });
 

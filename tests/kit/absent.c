@@ -35,3 +35,9 @@ size_t plx_http_channel_leaves(const plx_http_channel *c)
     (void)c;
     return 0;
 }
+
+bool plx_http_channel_telling(const plx_http_channel *c)
+{
+    (void)c;
+    return false;
+}

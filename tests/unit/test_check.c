@@ -244,6 +244,10 @@ static void test_missing_module(void **state)
     outcome o = run("--no-redis");
     assert_int_equal(o.status, 1);
     assert_non_null(strstr(o.err, "x.conf:4: the module \"/nonexistent/m.so\" can't be read"));
+    write_config("unix:/x", "module = \"/nonexistent/s.so\"\nchannel \"m\" { backend = echo }");
+    o = run("--no-redis");
+    assert_int_equal(o.status, 1);
+    assert_non_null(strstr(o.err, "the module \"/nonexistent/s.so\" can't be read"));
 }
 
 static void test_command_line(void **state)

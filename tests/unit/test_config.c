@@ -441,6 +441,21 @@ static void test_warnings(void **state)
         {IN_SOCKET("auth { type = phoenix_token salt = x\nsecret = \"replace-this-0123456789\" }"),
          ":4: auth's 'secret' still looks like an example"},
         {IN_AUTH("issuer = x"), ":4: 'issuer' has no effect"},
+        {IN_CHANNEL("\nurl = \"http://x\""), ":5: 'url' has no effect with backend \"relay\""},
+        {IN_CHANNEL("backend = echo\nsecret = abcdefghijklmnopqrstuvwxyz"), ":5: 'secret' has no"},
+        {IN_CHANNEL("timeout_ms = 100"), ":4: 'timeout_ms' has no effect"},
+        {IN_CHANNEL("max_in_flight = 3"), ":4: 'max_in_flight' has no effect"},
+        {IN_CHANNEL("hooks = { join }"), ":4: 'hooks' has no effect"},
+        {IN_CHANNEL("backend = http url = \"http://x\" secret = abcdefghijklmnopqrstuvwxyz\n"
+                    "hooks = { join }\nevents = { order }"),
+         ":6: 'events' has no effect without \"push\""},
+        {IN_CHANNEL("only_topic = \"b:{params.x}\""), ":4: 'only_topic' is never a topic"},
+        {IN_CHANNEL("only_topic = b"), ":4: 'only_topic' is never a topic"},
+        {IN_CHANNEL("only_topic = \"ab{params.x}\""), ":4: 'only_topic' is never a topic"},
+        {SECRET "socket \"/s\" { channel \"user:*\" { only_topic = \"usr:{params.id}\" } }\n",
+         ":2: 'only_topic' is never a topic"},
+        {SECRET "socket \"/s\" { channel \"user:*\" { only_topic = use } }\n",
+         ":2: 'only_topic' is never a topic"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         plx_config *c;
@@ -448,6 +463,31 @@ static void test_warnings(void **state)
         assert_int_equal(load(cases[i].text, &c, &problems), 0);
         assert_memory_equal(plx_buf_cstr(&problems), "warning: ", 9);
         assert_non_null(strstr(plx_buf_cstr(&problems), cases[i].warning));
+        plx_buf_fini(&problems);
+        plx_config_free(c);
+    }
+}
+
+/* Templates that do fit their pattern are not complained about. */
+static void test_no_warnings(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        IN_CHANNEL("only_topic = a"),
+        IN_CHANNEL("only_topic = \"{params.x}\""),
+        IN_CHANNEL("only_topic = \"a{params.x}\""),
+        SECRET "socket \"/s\" { channel \"user:*\" { only_topic = \"user:{params.id}\" } }\n",
+        SECRET "socket \"/s\" { channel \"user:*\" { only_topic = \"user:1\" } }\n",
+        SECRET "socket \"/s\" { channel \"user:*\" { only_topic = \"us{params.id}\" } }\n",
+        SECRET "socket \"/s\" { channel \"*\" { only_topic = \"user:{params.id}\" } }\n",
+        IN_CHANNEL("backend = http url = \"http://x\" secret = abcdefghijklmnopqrstuvwxyz "
+                   "hooks = { join, push } events = { order } timeout_ms = 100 max_in_flight = 3"),
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        plx_config *c;
+        plx_buf problems;
+        assert_int_equal(load(texts[i], &c, &problems), 0);
+        assert_string_equal(plx_buf_cstr(&problems), "");
         plx_buf_fini(&problems);
         plx_config_free(c);
     }
@@ -476,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_public_keys),
         cmocka_unit_test(test_placeholder_in_secret_file),
         cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_no_warnings),
     };
     return cmocka_run_group_tests_name("config", tests, make_directory, remove_directory);
 }

@@ -287,6 +287,58 @@ static void leaves_are_not_asked_for_ever(void **state)
     plx_clock_real();
 }
 
+/* In Phoenix the old channel has terminated before the new one joins. */
+static void a_rejoin_is_asked_after_the_leave(void **state)
+{
+    (void)state;
+    joined("1", "room:a");
+    joined("2", "room:b");
+    client(s, "3", "3", "room:a", "phx_join", "{}");
+    assert_int_equal(asked_count, 3); /* two joins, the leave */
+    client(s, "2", "4", "room:b", "x", "{}");
+    assert_int_equal(asked_count, 4); /* others go on */
+    assert_non_null(strstr(first_asked()->body, "\"hook\":\"leave\",\"topic\":\"room:a\""));
+    answer_asked(PLX_E_TIMEOUT, "");
+    answer_asked(0, "");
+    assert_non_null(strstr(first_asked()->body, "\"hook\":\"join\",\"topic\":\"room:a\""));
+    answer_asked(0, "{\"status\":\"ok\"}");
+    fake_answer_all();
+    assert_non_null(strstr(plx_buf_cstr(&trace), "reply 3 3 room:a ok {} opens\n"));
+    /* When the application can't be reached, the join finds that out by itself. */
+    client(s, "5", "5", "room:a", "phx_join", "{}");
+    answer_asked(PLX_E_DOWN, "");
+    assert_non_null(strstr(first_asked()->body, "\"hook\":\"join\""));
+    answer_asked(PLX_E_DOWN, "");
+    assert_int_equal(plx_http_channel_leaves(app), 1);
+    assert_false(plx_http_channel_telling(app));
+    client(s, "6", "6", "room:a", "phx_join", "{}");
+    assert_non_null(strstr(first_asked()->body, "\"hook\":\"join\""));
+    answer_asked(0, "{\"status\":\"ok\"}");
+    fake_answer_all();
+}
+
+/* One that other leaves stand before; and the end of the worker. */
+static void a_join_does_not_wait_for_other_leaves(void **state)
+{
+    static const char *const topics[] = {"room:a", "room:b", "room:c", "room:d"};
+
+    (void)state;
+    socket_config.max_channels = 100;
+    for (unsigned i = 0; i < 4; i++)
+        joined("1", topics[i]);
+    for (unsigned i = 0; i < 4; i++)
+        client(s, "1", "2", topics[i], "phx_leave", "{}");
+    client(s, "4", "4", "room:d", "phx_join", "{}");
+    assert_int_equal(plx_http_channel_leaves(app), 4); /* two of them are asked */
+    answer_asked(0, "");
+    answer_asked(0, "");
+    assert_non_null(strstr(first_asked()->body, "\"hook\":\"leave\",\"topic\":\"room:d\""));
+    plx_buf_clear(&trace);
+    plx_http_channel_stop(app);
+    expect("reply 4 4 room:d error {\"reason\":\"unavailable\"}\nidle\n");
+    socket_config.max_channels = 3;
+}
+
 /* Half of the places; the others wait here, in order, and are not lost. */
 static void many_leaves_at_once(void **state)
 {
@@ -387,6 +439,8 @@ int main(void)
         T(broadcasts_of_a_leave),
         T(an_entry_waits_for_its_leave),
         T(leaves_are_not_asked_for_ever),
+        T(a_rejoin_is_asked_after_the_leave),
+        T(a_join_does_not_wait_for_other_leaves),
         T(many_leaves_at_once),
         T(a_sweep_waits),
     };

@@ -26,9 +26,14 @@ static void info(void *state, plx_channel *ch, plx_call *call, plx_slice name, p
 
 static void in(void *state, plx_channel *ch, plx_call *call, plx_slice event, plx_payload payload)
 {
-    if (plx_slice_is(event, "stop_error"))
+    if (plx_slice_is(event, "stop_error")) {
         plx_call_stop_error(call, payload);
-    else if (plx_slice_is(event, "timer"))
+    } else if (plx_slice_is(event, "twice")) {
+        plx_call_ok(call, payload);
+        plx_call_error(call, payload);
+        plx_call_crash(call, "again");
+        plx_call_stop(call, NULL);
+    } else if (plx_slice_is(event, "timer"))
         plx_call_ok(call, plx_channel_send_after(ch, call, S("t"), 50, payload) == 0
                               ? payload
                               : JSON("\"refused\""));
@@ -123,7 +128,9 @@ static void test_info_pushes_and_is_not_answered(void **state)
     plx_socket *s = full_socket(true);
 
     (void)state;
+    plx_counted.infos = 0;
     assert_int_equal(inform(s, "room:a", NULL, "push", "{\"n\":1}"), 0);
+    assert_int_equal(plx_counted.infos, 1);
     expect("info room:a push {\"n\":1}\npush 1 room:a pushed {\"n\":1}\n");
     inform(s, "room:a", NULL, "ok", "{}");
     inform(s, "room:a", NULL, "error", "{}");
@@ -232,6 +239,28 @@ static void test_info_is_bounded(void **state)
     expect("");
     plx_call_noreply(calls_held[0]);
     assert_int_equal(infos, PLX_JOIN_WAITING);
+    finish(s);
+}
+
+/* What a module does wrong costs nobody else anything. */
+static void test_calls_that_are_answered_wrongly(void **state)
+{
+    plx_socket *s = full_socket(true);
+
+    (void)state;
+    client(s, "1", "2", "room:a", "twice", "{}");
+    expect("reply 1 2 room:a ok {}\n"); /* the first answer counts */
+    client(s, "1", "3", "room:a", "ok", "{}");
+    expect("reply 1 3 room:a ok {}\n");
+    inform(s, "room:a", NULL, "hold", "{}"); /* never answered */
+    join(s, "4", "room:b");
+    client(s, "1", "5", "room:a", "ok", "{}");
+    client(s, "4", "6", "room:b", "ok", "{}");
+    expect("reply 4 6 room:b ok {}\n");
+    plx_membership_lost(room_a(s));
+    plx_buf_clear(&trace);
+    plx_call_stop(calls_held[0], NULL); /* after the end */
+    expect("");
     finish(s);
 }
 
@@ -570,7 +599,9 @@ static void test_intercept(void **state)
     plx_event *e;
 
     (void)state;
+    plx_counted.intercepted = 0;
     assert_null(seen(s, "\"nothing\"", &crashed));
+    assert_int_equal(plx_counted.intercepted, 1);
     assert_false(crashed);
     e = seen(s, "\"pass\"", &crashed);
     assert_true(plx_slice_is(e->event, "secret") && plx_slice_is(e->payload, "\"pass\""));
@@ -648,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_info_without_a_handler),
         cmocka_unit_test(test_info_for_a_membership_that_is_replaced),
         cmocka_unit_test(test_info_is_bounded),
+        cmocka_unit_test(test_calls_that_are_answered_wrongly),
         cmocka_unit_test(test_timer),
         cmocka_unit_test(test_timer_that_sets_itself_again),
         cmocka_unit_test(test_timer_while_the_topic_is_full),
