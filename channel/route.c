@@ -171,3 +171,32 @@ int plx_route_socket(const plx_config *config, plx_slice path, plx_route *out, p
         *out = found;
     return err;
 }
+
+/* Whether one is the beginning of the other. A section at "/" is not that of every path. */
+static bool overlap(plx_slice place, plx_slice path)
+{
+    plx_slice want, have;
+    bool some = false;
+    while (next_part(&place, &want) && next_part(&path, &have)) {
+        some = true;
+        if (!is_variable(want) && !plx_slice_eq(want, have))
+            return false;
+    }
+    return some;
+}
+
+static bool is_section(const plx_socket_config *s, plx_slice path)
+{
+    plx_slice place = plx_slice_of(s->path), part;
+    if (next_part(&place, &part))
+        return overlap(plx_slice_of(s->path), path);
+    return overlap(plx_slice_of("/longpoll"), path) || overlap(plx_slice_of("/websocket"), path);
+}
+
+bool plx_route_is_ours(const plx_config *config, plx_slice path)
+{
+    for (size_t i = 0; i < config->socket_count; i++)
+        if (is_section(&config->sockets[i], path))
+            return true;
+    return config->api.path && overlap(plx_slice_of(config->api.path), path);
+}

@@ -44,4 +44,8 @@ typedef struct plx_route {
  * variable's value is broken ("%zz", not UTF-8, NUL). */
 int plx_route_socket(const plx_config *config, plx_slice path, plx_route *out, plx_buf *scratch);
 
+/* Whether a path leads to, into, or out of a place that the configuration names (a socket
+ * section's, api.path): one of the two is the beginning of the other, by whole parts. */
+bool plx_route_is_ours(const plx_config *config, plx_slice path);
+
 #endif

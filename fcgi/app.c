@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "channel/report.h"
+#include "channel/route.h"
 #include "fcgi/answer.h"
 #include "fcgi/api.h"
 #include "fcgi/request.h"
@@ -110,12 +111,19 @@ static bool handle(plx_app *app, plx_http_request *r)
 }
 
 /* A script's own name is in front of what the configuration calls the path: of
- * /cgi-bin/pollux-fcgi/socket/longpoll the script gets /socket/longpoll as its PATH_INFO. */
+ * /cgi-bin/pollux-fcgi/socket/longpoll the script gets /socket/longpoll as its PATH_INFO.
+ *
+ * Not so where the web server has put us at one of our own places: of /socket/longpoll/api/publish
+ * we would get /api/publish, past what it says about who may use /api. */
 static bool handle_path_info(plx_app *app, plx_http_request *r)
 {
     const plx_request *request = (const plx_request *)(const void *)r;
+    plx_slice script = {NULL, 0};
 
     if (request->path_info.len == 0 || plx_slice_eq(request->path_info, r->path))
+        return false;
+    plx_request_var(request, "SCRIPT_NAME", &script);
+    if (plx_route_is_ours(app->config, script) || plx_route_is_ours(app->config, r->path))
         return false;
     r->path = request->path_info;
     return handle(app, r);
@@ -193,9 +201,9 @@ void plx_app_close(plx_app *app)
     plx_api_free(app->api);
     plx_longpoll_free(app->longpoll);
     plx_channels_stop(app->channels, app->config->socket_count);
-    plx_channels_close(app->channels, app->config->socket_count);
     plx_report_hooks(NULL);
     plx_hooks_free(app->hooks);
-    plx_store_close(app->store);
+    plx_store_close(app->store); /* calls back whoever waits for Redis, modules among them */
+    plx_channels_close(app->channels, app->config->socket_count);
     free(app);
 }

@@ -58,9 +58,7 @@ const char *plx_ws_handshake_check(const plx_ws_head *h)
     plx_ws_head_get(h, "sec-websocket-key", &v);
     if (v.len == 0)
         return "the Sec-WebSocket-Key header is missing";
-    if (memchr(v.data, ',', v.len))
-        return "Sec-WebSocket-Key was given twice"; /* RFC 6455 11.3.1 */
-    if (memchr(v.data, ',', v.len))                 /* two lines, joined (RFC 6455 11.3.1) */
+    if (memchr(v.data, ',', v.len)) /* two lines, joined (RFC 6455 11.3.1) */
         return "the Sec-WebSocket-Key header must appear once";
     if (plx_ws_head_has_body(h))
         return "a handshake has no body";

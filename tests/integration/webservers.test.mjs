@@ -60,6 +60,21 @@ const CGI = {
   'Apache mod_cgid': (dir) => apache(dir, cgiApache()),
 };
 
+/** README's short forms, by prefix; and a script of any name. */
+const PREFIXES = {
+  'lighttpd by prefix': (dir) => lighttpd(dir, `server.modules += ( "mod_fastcgi" )
+fastcgi.server = ( "/relay/longpoll" => (( "socket" => "${where().fcgi.path}", "check-local" => "disable" )) )`),
+  'Apache by prefix': (dir) => apache(dir, `ProxyPass "/relay/longpoll" "unix:${where().fcgi.path}|fcgi://pollux/"`),
+  ...CGI,
+};
+
+const scriptLighttpd = () => `server.modules += ( "mod_cgi", "mod_alias", "mod_setenv" )
+setenv.add-environment = ( "POLLUX_CONFIG" => "${stack.state}/pollux.conf" )
+$HTTP["url"] =~ "^/cgi-bin/" {
+  alias.url = ( "/cgi-bin/p" => "${bin('pollux-fcgi')}" )
+  cgi.assign = ( "" => "" )
+}`;
+
 async function withServer(name, start, body) {
   const dir = path.join(stack.dir, name.replace(/\W/g, ''));
   fs.mkdirSync(dir);
@@ -126,6 +141,23 @@ describe('web servers', { concurrency: 2 }, () => {
       const slash = await request(`${server.url}/relay/longpoll/?vsn=2.0.0`);
       assert.equal(slash.json?.status, 410, 'a trailing slash');
     }));
+
+  // What a web server says about /api (only from here, only with a password) holds for all of it.
+  for (const [name, start] of Object.entries(PREFIXES))
+    test(`${name}: no way to the API or another socket through long-polling's place`, TIMEOUT, () => withServer(`${name} place`, start, async (server) => {
+      const headers = { 'X-Pollux-Key': API_KEY };
+      assert.equal((await request(`${server.url}/relay/longpoll?vsn=2.0.0`)).json?.status, 410);
+      for (const way of ['/api/health', '/api/info', '/echo/longpoll?vsn=2.0.0', '/relay/longpoll?vsn=2.0.0'])
+        for (const place of ['/relay/longpoll', '/%72elay/longpoll', '/x/../relay/longpoll']) {
+          const r = await request(`${server.url}${place}${way}`, { headers });
+          assert.equal(r.status, 404, `${place}${way}: ${r.text.slice(0, 200)}`);
+        }
+    }));
+
+  test('a script of any name: what follows it is the path', TIMEOUT, () => withServer('script', (dir) => lighttpd(dir, scriptLighttpd()), async (server) => {
+    assert.equal((await request(`${server.url}/cgi-bin/p/relay/longpoll?vsn=2.0.0`)).json?.status, 410);
+    assert.equal((await request(`${server.url}/cgi-bin/p/api/health`, { headers: { 'X-Pollux-Key': API_KEY } })).json?.status, 'ok');
+  }));
 
   for (const [name, start] of Object.entries(CGI))
     test(`plain CGI under ${name}: connect, join, push, poll, API`, TIMEOUT, () => withServer(name, start, async (server, api) => {

@@ -217,6 +217,27 @@ static void test_long_paths(void **state)
     plx_buf_fini(&scratch);
 }
 
+/* Where a web server may have put this program. */
+static void test_places_of_ours(void **state)
+{
+    (void)state;
+    static plx_socket_config some[] = {{.path = "/socket"}, {.path = "/deep/:x/socket"}};
+    static plx_socket_config root[] = {{.path = "/"}};
+    const plx_config c = {.sockets = some, .socket_count = 2, .api = {.path = "/api"}};
+    const plx_config at_root = {.sockets = root, .socket_count = 1};
+    static const char *const ours[] = {"/socket", "/socket/longpoll", "/socket/api/publish",
+                                       "/deep",   "//socket/",        "/deep/1/socket/longpoll",
+                                       "/api",    "/api/publish"};
+    static const char *const others[] = {"",         "/",        "/cgi-bin/pollux",
+                                         "/sockets", "/apidocs", "/cgi-bin/socket/longpoll"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        assert_true(plx_route_is_ours(&c, plx_slice_of(ours[i])));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(plx_route_is_ours(&c, plx_slice_of(others[i])));
+    assert_true(plx_route_is_ours(&at_root, plx_slice_of("/longpoll/api")));
+    assert_false(plx_route_is_ours(&at_root, plx_slice_of("/cgi-bin/pollux")));
+}
+
 /* The mounts of the recorded server. */
 static plx_socket_config recorded[] = {
     {.path = "/socket", .websocket = true, .longpoll = true},
@@ -271,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_order_of_the_file_does_not_matter),
         cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_places_of_ours),
         cmocka_unit_test(test_recordings),
     };
     return cmocka_run_group_tests_name("route", tests, NULL, NULL);
