@@ -317,8 +317,8 @@ static void test_a_session_that_ended(void **state)
     assert_int_equal(worked(), 0);
 }
 
-/* What others have written into the list, or where a session's record should be, goes away, and what
- * is listed behind it is found. */
+/* What others have written into the list, or where a session's record should be, goes away, and
+ * what is listed behind it is found. */
 static void test_garbage(void **state)
 {
     char name[200];
