@@ -28,7 +28,8 @@ typedef struct plx_message {
     plx_term join_ref, ref, topic;
     plx_term event; /* PLX_TERM_STRING, or something that crashes the channel */
     plx_payload payload;
-    bool info; /* for handle_info: not from the client, `event` is its name */
+    bool info;         /* for handle_info: not from the client, `event` is its name */
+    uint64_t only_for; /* info: of the only membership that it is for; 0: any */
 } plx_message;
 
 struct plx_membership;

@@ -190,10 +190,19 @@ void plx_socket_answer(plx_socket *s, const plx_message *m, plx_term join_ref, b
     plx_socket_emit(s, &out);
 }
 
+/* Tells a membership from one that replaces it, also when a client joins by the same ref again.
+ * (With long-polling the slot has done that: an entry with a message holds nothing else.) */
+static uint64_t number_of(const plx_membership *m)
+{
+    return (uint64_t)m->joined_as + 1;
+}
+
 static void push(plx_membership *m, const plx_message *message, uint32_t number)
 {
     plx_term mine = plx_membership_join_ref(m);
 
+    if (message->only_for != 0 && message->only_for != number_of(m))
+        return;
     if (message->join_ref.kind != PLX_TERM_NULL && !plx_term_eq(message->join_ref, mine))
         return;
     if (message->info)
@@ -299,7 +308,7 @@ int plx_socket_inform(plx_socket *s, plx_slice topic, const plx_membership *m, p
     int err;
 
     if (m)
-        info.join_ref = plx_membership_join_ref(m);
+        info.only_for = number_of(m);
     plx_socket_enter(s);
     err = handle(s, &info);
     plx_socket_exit(s);

@@ -227,6 +227,27 @@ static void test_info_for_a_membership_that_is_replaced(void **state)
     finish(s);
 }
 
+/* The same with a client that joins again by the ref of its first join. */
+static void test_info_for_one_that_has_the_same_ref(void **state)
+{
+    plx_socket *s = full_socket(true);
+    const plx_membership *m = room_a(s);
+
+    (void)state;
+    inform(s, "room:a", m, "push", "\"now\"");
+    expect("info room:a push \"now\"\npush 1 room:a pushed \"now\"\n");
+    client(s, "1", "2", "room:a", "hold", "{}");
+    client(s, "1", "1", "room:a", "phx_join", "{}");
+    inform(s, "room:a", m, "push", "\"old\"");
+    inform(s, "room:a", NULL, "push", "\"any\"");
+    plx_call_noreply(calls_held[0]);
+    fake_answer_all();
+    assert_null(strstr(plx_buf_cstr(&trace), "old"));
+    assert_non_null(strstr(trace.data, "push 1 room:a pushed \"any\"\n"));
+    plx_buf_clear(&trace);
+    finish(s);
+}
+
 static void test_info_is_bounded(void **state)
 {
     plx_socket *s = full_socket(true);
@@ -678,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_info_is_no_event),
         cmocka_unit_test(test_info_without_a_handler),
         cmocka_unit_test(test_info_for_a_membership_that_is_replaced),
+        cmocka_unit_test(test_info_for_one_that_has_the_same_ref),
         cmocka_unit_test(test_info_is_bounded),
         cmocka_unit_test(test_calls_that_are_answered_wrongly),
         cmocka_unit_test(test_timer),
