@@ -111,7 +111,8 @@ int plx_session_read_view(const redisReply *reply, plx_session_view *view, plx_s
     return 0;
 }
 
-/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body, "t", time}. */
+/* An entry of the inbox: id, {"k", kind, "s", status, "d", digest, "b", body, "t", time};
+ * of a timer "n", "slot:name" in place of the time. */
 static int read_entry(const redisReply *reply, plx_entry *out)
 {
     const redisReply *fields = plx_reply_at(reply, 1);

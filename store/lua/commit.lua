@@ -52,6 +52,16 @@ local function write_slots()
   redis.call('EXPIRE', state, KEEP_S)
 end
 
+-- A timer that came while the entry was worked that cancels it.
+local function drop_entries(field)
+  for _, e in ipairs(redis.call('XRANGE', inbox, text(entry + 1) .. '-0', '+')) do
+    if e[2][10] == field and e[2][9] == 'n' then
+      redis.call('XDEL', inbox, e[1])
+      redis.call('HINCRBY', rec, 'ibytes', -#e[2][8])
+    end
+  end
+end
+
 local function write_timers()
   for _ = 1, tonumber(ARGV[12]) do
     local field, ms, message = arg(), tonumber(arg()), arg()
@@ -59,9 +69,9 @@ local function write_timers()
       redis.call('ZADD', due, text(t + ms), field)
       redis.call('HSET', timers, field, message)
     else
-      redis.call('ZREM', due, field)
+      if redis.call('ZREM', due, field) == 0 and message == '' then drop_entries(field) end
       redis.call('HDEL', timers, field)
-      if message ~= '' then add_entry('i', 't' .. string.match(field, '^%d+:') .. message) end
+      if message ~= '' then add_timer(field, message) end
     end
   end
   redis.call('EXPIRE', due, KEEP_S)

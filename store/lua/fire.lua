@@ -8,7 +8,7 @@ local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - redis.call('XLEN', 
 if room > 0 then
   for _, field in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', text(t), 'LIMIT', 0, room)) do
     local message = redis.call('HGET', timers, field)
-    if message then add_entry('i', 't' .. string.match(field, '^%d+:') .. message) end
+    if message then add_timer(field, message) end
     redis.call('ZREM', due, field)
     redis.call('HDEL', timers, field)
   end

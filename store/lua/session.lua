@@ -79,10 +79,11 @@ local function work(fence, entry)
     redis.call('ZRANGE', due, 0, -1)}
 end
 
--- Appends an entry for which no client waits.
-local function add_entry(kind, body)
+-- What a timer has to say becomes an entry, for which no client waits.
+local function add_timer(field, message)
+  local body = 't' .. string.match(field, '^%d+:') .. message
   local entry = text(redis.call('HINCRBY', rec, 'inn', 1))
-  redis.call('XADD', inbox, entry .. '-0', 'k', kind, 's', '200', 'd', '', 'b', body)
+  redis.call('XADD', inbox, entry .. '-0', 'k', 'i', 's', '200', 'd', '', 'b', body, 'n', field)
   redis.call('EXPIRE', inbox, KEEP_S)
   redis.call('HINCRBY', rec, 'ibytes', #body)
 end

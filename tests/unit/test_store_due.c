@@ -280,6 +280,33 @@ static void test_behind_a_lease(void **state)
     assert_int_equal(worked(), 1);
 }
 
+/* It came while the entry that cancels it was worked: its message does not follow. The one that is
+ * being worked, and others, do. */
+static void test_cancelled_as_it_comes(void **state)
+{
+    (void)state;
+    look(0);
+    post w = session_with_slots("t-late", "");
+    const plx_slot_timer timers[] = {timer(1, "x", 1, "x"), timer(1, "xy", 1, "xy"),
+                                     timer(2, "x", 1, "two")};
+    const plx_slot_timer none = timer(1, "x", 0, "");
+    commit_timers("t-late", &w, timers, 3);
+    w = post_with(a, "t-late", "", 200, "cancels");
+    assert_true(w.has_work);
+    look(1);
+    WAIT(&r, redis_do(&r, "EXISTS plx:{s:t-late}:due") == 0);
+    post next = commit_timers("t-late", &w, &none, 1);
+    assert_string_equal(next.body, "t1:xy");
+    next = commit_messages(a, "t-late", &next, 0, "");
+    assert_string_equal(next.body, "t2:two");
+    next = commit_timers("t-late", &next, &(plx_slot_timer){2, PLX_LIT("x"), 0, PLX_LIT("")}, 1);
+    assert_false(next.has_work);
+    redisReply *bytes = redis_ask(&r, "HGET plx:{s:t-late} ibytes");
+    assert_string_equal(bytes->str, "0");
+    freeReplyObject(bytes);
+    assert_int_equal(worked(), 0);
+}
+
 /* Whoever looked found nothing more, and says so only after somebody else has set a timer: that one
  * stays listed. (By hand what two workers do whose commands meet like this.) */
 static void test_set_while_another_worker_looks(void **state)
@@ -458,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_the_setter_is_gone),
         cmocka_unit_test(test_a_worker_dies_over_it),
         cmocka_unit_test(test_behind_a_lease),
+        cmocka_unit_test(test_cancelled_as_it_comes),
         cmocka_unit_test(test_set_while_another_worker_looks),
         cmocka_unit_test(test_set_while_looking),
         cmocka_unit_test(test_garbage),
