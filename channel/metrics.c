@@ -37,8 +37,6 @@ static const metric of_workers[] = {
     {"idle", "pollux_idle_closed", COUNTER, false, "WebSockets closed because they said nothing."},
     {"skipped", "pollux_messages_skipped", COUNTER, false,
      "Messages that a client's serializer or transport can't carry (binary)."},
-    {"expired", "pollux_tokens_expired", COUNTER, false,
-     "WebSockets closed because their token ran out."},
     {"joins", "pollux_joins", COUNTER, false, "Channels joined."},
     {"joins_refused", "pollux_joins_refused", COUNTER, false, "Joins answered with an error."},
     {"pushes", "pollux_pushes", COUNTER, false, "Messages of clients to joined channels."},

@@ -123,12 +123,26 @@ static void fired(const plx_done *done, int err, const redisReply *reply)
     free(f);
 }
 
+/* No session has this name. */
+static void strike(plx_due_look *d, plx_slice name)
+{
+    plx_command c;
+    plx_command_init(&c, "ZREM");
+    add_list_key(&c, d->store);
+    plx_command_add(&c, name);
+    plx_conn_send(d->store->conn, &c, 0, ignored, PLX_DONE(NULL, NULL));
+}
+
 static void fire(plx_due_look *d, plx_slice sid, plx_slice claim)
 {
     plx_command c;
+    if (sid.len == 0 || sid.len > PLX_SID_MAX) {
+        strike(d, sid);
+        return;
+    }
     firing *f = plx_alloc_zero(1, sizeof *f);
     f->look = d;
-    f->sid_len = sid.len < sizeof f->sid ? sid.len : sizeof f->sid;
+    f->sid_len = sid.len;
     f->claim_len = claim.len < sizeof f->claim ? claim.len : sizeof f->claim;
     memcpy(f->sid, sid.data, f->sid_len);
     memcpy(f->claim, claim.data, f->claim_len);

@@ -312,6 +312,7 @@ void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg)
     lp->drained = done;
     lp->drained_arg = arg;
     plx_lp_polls_end(lp);
+    plx_lp_posts_drain(lp);
     plx_lp_connects_drain(lp);
     ev_timer_init(&lp->drain_check, on_drain_check, 0., DRAIN_CHECK_S);
     lp->drain_check.data = lp;

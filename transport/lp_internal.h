@@ -96,9 +96,11 @@ void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_superseded(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_gone(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 
-/* lp_post.c: a POST, waiting until its inbox entry is worked. */
+/* lp_post.c: a POST, waiting until its inbox entry is worked, or until its window ends. */
 void plx_lp_post_start(const plx_lp_request *r, const plx_lp_cursor *cursor);
 void plx_lp_post_up(plx_longpoll *lp);
+/* Entries whose POSTs are answered are not asked for any more: others do, or the sweep. */
+void plx_lp_posts_drain(plx_longpoll *lp);
 void plx_lp_posts_end(plx_longpoll *lp);
 void plx_lp_post_done(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned status);
 void plx_lp_post_gone(plx_longpoll *lp, plx_slice sid);

@@ -1,4 +1,5 @@
-/* A POST: appended to the session's inbox, answered when its entry was worked.
+/* A POST: appended to the session's inbox, answered when its entry was worked, or when the window
+ * ends.
  *
  * The worker that appends it usually gets the lease with it and works it at once
  * (lp_work.c). When another worker holds the lease, its note "done" answers; should
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 
 #define ASK_AGAIN_S 1.0
+/* So long an entry whose POST was answered before it was worked is still asked for. */
+#define KEPT_S 60.0
 
 /* The POSTs of one session that wait here: in lp->posts_by_sid while there are any. */
 typedef struct session_posts {
@@ -27,6 +30,7 @@ typedef struct lp_post {
     plx_list sibling; /* in session_posts.posts */
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
+    bool kept;              /* answered at its window's end; its entry is asked for all the same */
     const plx_socket_config *socket;
     char sid[PLX_SID_LEN + 1];
     uint64_t entry;  /* 0: not in the inbox yet, as far as is known */
@@ -77,6 +81,7 @@ static void delist(lp_post *p)
 static void release(lp_post *p)
 {
     p->http = NULL;
+    p->kept = false;
     ev_timer_stop(p->lp->loop, &p->window);
     ev_timer_stop(p->lp->loop, &p->again);
     delist(p);
@@ -96,14 +101,16 @@ static void finish(lp_post *p, unsigned status)
 {
     plx_http_request *http = p->http;
     release(p);
-    plx_lp_answer_status(http, status);
+    if (http)
+        plx_lp_answer_status(http, status);
 }
 
 static void overload(lp_post *p)
 {
     plx_http_request *http = p->http;
     release(p);
-    plx_lp_answer_overload(http);
+    if (http)
+        plx_lp_answer_overload(http);
 }
 
 static void ask(lp_post *p);
@@ -118,7 +125,7 @@ static void posted(void *arg, int err, enum plx_post_result result, uint64_t ent
         p->entry = entry;
         plx_buf_fini(&p->body);
     }
-    if (p->http == NULL)
+    if (p->http == NULL && !p->kept)
         release(p);
     else if (err == PLX_E_GONE)
         finish(p, 410);
@@ -157,11 +164,35 @@ static void ask(lp_post *p)
     plx_session_take(p->lp->store, sid_of(p), p->entry, posted, p);
 }
 
+/* What is in the inbox is worked in its turn, however long an application thinks about what stands
+ * before it; the replies come with a poll. On 408 every client would throw its session away, and
+ * ask that application about all of its joins anew. Should the lease's holder die, it is still
+ * asked for from here, because the client has no more reason to. */
+static void keep(lp_post *p)
+{
+    plx_http_request *http = p->http;
+
+    if (p->lp->draining) {
+        finish(p, p->status);
+        return;
+    }
+    p->http = NULL;
+    p->kept = true;
+    ev_timer_set(&p->window, KEPT_S, 0.);
+    ev_timer_start(p->lp->loop, &p->window);
+    plx_lp_answer_status(http, p->status);
+}
+
 static void on_window(struct ev_loop *loop, ev_timer *t, int events)
 {
+    lp_post *p = t->data;
+
     (void)loop;
     (void)events;
-    finish(t->data, 408);
+    if (p->http && p->entry != 0 && plx_store_up(p->lp->store))
+        keep(p);
+    else
+        finish(p, 408);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *t, int events)
@@ -264,6 +295,17 @@ void plx_lp_post_done(plx_longpoll *lp, plx_slice sid, uint64_t entry, unsigned 
 void plx_lp_post_gone(plx_longpoll *lp, plx_slice sid)
 {
     finish_all(lp, sid, 0, 410);
+}
+
+void plx_lp_posts_drain(plx_longpoll *lp)
+{
+    plx_list *next;
+    for (plx_list *n = lp->posts.next; n != &lp->posts; n = next) {
+        lp_post *p = PLX_CONTAINER(n, lp_post, node);
+        next = n->next;
+        if (p->kept)
+            release(p);
+    }
 }
 
 void plx_lp_posts_end(plx_longpoll *lp)

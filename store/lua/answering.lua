@@ -2,6 +2,8 @@
 -- KEYS hash: since, last (ms)   ARGV longest pause (ms)
 -- Returns that time (ms).
 
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local now = redis.call('TIME')
 local t = now[1] * 1000 + math.floor(now[2] / 1000)
 local since, last = unpack(redis.call('HMGET', KEYS[1], 'since', 'last'))

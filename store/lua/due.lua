@@ -2,9 +2,8 @@
 -- KEYS sweep (sorted set: session, when)   ARGV limit, random number
 -- Returns now, 1 when there are more, sessions. With many, each worker begins at a random place.
 
-local t = redis.call('TIME')
-local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-local limit, count = tonumber(ARGV[1]), redis.call('ZCOUNT', KEYS[1], '-inf', now)
+local now = text(now_ms())
+local limit, count = tonumber(ARGV[1]), redis.call('ZCOUNT', list, '-inf', now)
 local skip = count > limit and tonumber(ARGV[2]) % (count - limit + 1) or 0
 return {now, count > limit and 1 or 0,
-  redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', skip, limit)}
+  redis.call('ZRANGEBYSCORE', list, '-inf', now, 'LIMIT', skip, limit)}

@@ -4,6 +4,7 @@
 -- late: this call has been on its way for so long (Redis stood still?) that nobody may be declared
 -- dead on its account.
 
+if redis.call('TYPE', rec).ok ~= 'hash' then return {'none'} end
 local t, lease = now(), tonumber(ARGV[2])
 if t - tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'late'} end
 local vsn, ended, deadline, id, lease_deadline, exp = get('vsn', 'ended', 'until', 'id', 'lease', 'exp')

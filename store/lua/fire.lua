@@ -2,7 +2,7 @@
 -- ARGV worker, lease (ms), most timers at once, the inbox's max entries, ms to wait for a lease's end
 -- Returns work | wait, 0, 0, the work, ms until there is something to do again ("-1": never).
 
-if not is_open() then return {'gone'} end
+if redis.call('TYPE', rec).ok ~= 'hash' or not is_open() then return {'gone'} end
 local t = now()
 local room = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - redis.call('XLEN', inbox))
 if room > 0 then

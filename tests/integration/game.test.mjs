@@ -36,7 +36,9 @@ test('compiles out of tree with pkg-config, passes its unit test, and installs',
     // The test notices what is wrong with the game.
     const file = path.join(dir, 'game/game.c');
     fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('hypot(x - p.x, y - p.y) <= EARSHOT', 'hypot(x - p.x, y - p.y) >= 0'));
-    await assert.rejects(make(['test'], { cwd: path.join(dir, 'game') }), ({ stdout: out, stderr: err }) => {
+    // (A failing test jumps out of its scene, past what would have freed it.)
+    const failing = { ...env, ASAN_OPTIONS: `${env.ASAN_OPTIONS ?? ''}:detect_leaks=0` };
+    await assert.rejects(make(['test'], { cwd: path.join(dir, 'game'), env: failing }), ({ stdout: out, stderr: err }) => {
       assert.match(`${out}${err}`, /did not expect a push "say"\n {2}ann:\n {4}push {6}"game:1" "say" \{"name":"bob"/);
       return true;
     });

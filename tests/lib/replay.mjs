@@ -267,7 +267,8 @@ const STEP = {
     });
     poll.promise.catch(() => {}); // an aborted one
     this.polls.set(step.poll_start, poll);
-    return sleep(200); // it must have arrived before the next step
+    // It must have arrived before the next step, and be answered when there is something for it.
+    return Promise.race([poll.promise.then(() => {}, () => {}), sleep(300 * SLOW)]);
   },
   poll_abort(step) {
     this.polls.get(step.poll_abort).conn.abort();

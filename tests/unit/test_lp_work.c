@@ -624,18 +624,63 @@ static void a_dead_holders_entry_is_asked_for_every_second(void **state)
     expect("take S1 2\npublish room:a e 7 2:0\ncommit S1 f3 e2 [after 1@6 " PUSHED "]\nA 200\n");
 }
 
-static void a_window_without_an_outcome_ends_with_408(void **state)
+/* Its session would be thrown away by the client, although the message will be worked. */
+static void a_window_that_is_too_short_for_an_application(void **state)
 {
     (void)state;
+    join_a();
     post("A", "S1", PUSH_A);
     posted(0, PLX_POST_WAIT, 5, 0);
     advance(9999);
     posted(0, PLX_POST_WAIT, 5, 0);
     ignore_trace();
     advance(1);
-    expect("A 408\n");
-    done("S1", 5, 200);
+    /* The lease's holder might die: nobody else asks for what the client need not send again. */
+    expect("A 200\ntake S1 5\n");
+    posted_work("S1", 3, 5, PLX_ENTRY_POST, "n" PUSH_A);
+    published(0, 6);
+    committed(0);
+    expect("publish room:a e 7 5:0\ncommit S1 f3 e5 [after 1@6 " PUSHED "]\n");
+    advance(5000);
     expect("");
+}
+
+static void an_entry_is_not_asked_for_for_ever(void **state)
+{
+    (void)state;
+    post("A", "S1", PUSH_A);
+    posted(0, PLX_POST_WAIT, 5, 0);
+    for (int i = 0; i < 75; i++) {
+        advance(1000);
+        if (i < 69)
+            posted(0, PLX_POST_WAIT, 5, 0);
+    }
+    ignore_trace();
+    advance(5000);
+    expect("");
+    post("B", "S1", PUSH_A); /* gone while a call is under way */
+    posted(0, PLX_POST_WAIT, 6, 0);
+    advance(10000);
+    posted(PLX_E_GONE, PLX_POST_WAIT, 0, 0);
+    ignore_trace();
+    advance(5000);
+    expect("");
+}
+
+static void a_window_without_an_outcome_ends_with_408(void **state)
+{
+    (void)state;
+    post("A", "S1", PUSH_A); /* nobody knows whether it is in the inbox */
+    ignore_trace();
+    advance(10000);
+    expect("A 408\n");
+    posted(0, PLX_POST_WAIT, 5, 0);
+    post("B", "S1", PUSH_A);
+    posted(0, PLX_POST_WAIT, 5, 0);
+    store_goes(); /* what is there may not come back */
+    ignore_trace();
+    advance(10000);
+    expect("B 408\n");
 }
 
 static void the_same_post_twice_at_once(void **state)
@@ -856,6 +901,8 @@ int main(void)
         T(no_renewal_behind_a_commit),
         T(another_worker_says_done),
         T(a_dead_holders_entry_is_asked_for_every_second),
+        T(a_window_that_is_too_short_for_an_application),
+        T(an_entry_is_not_asked_for_for_ever),
         T(a_window_without_an_outcome_ends_with_408),
         T(the_same_post_twice_at_once),
         T(a_repetition_of_a_finished_post),

@@ -80,6 +80,18 @@ static void test_workers(void **state)
     assert_lacks(text, "# EOF");
 }
 
+/* Whatever is counted is told under one name. */
+static void test_each_count_once(void **state)
+{
+    const char *text;
+
+    (void)state;
+    add("{\"worker\":\"a\",\"kind\":\"websocket\",\"counts\":{\"expired\":31415}}");
+    text = strstr(write_all(false), " 31415\n");
+    assert_non_null(text);
+    assert_null(strstr(text + 1, " 31415\n"));
+}
+
 static void test_open_metrics(void **state)
 {
     const char *text;
@@ -163,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_workers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_count_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_metrics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_reports, setup, teardown),

@@ -6,6 +6,8 @@
 #include "store/inform.h"
 #include "store/session_due.h"
 
+#include <stdlib.h>
+
 typedef struct looker {
     plx_session_due due;
     plx_store *store;
@@ -113,6 +115,35 @@ static bool is_listed(const char *sid)
 static void wait_unlisted(const char *sid)
 {
     WAIT(&r, !is_listed(sid));
+}
+
+static void on_reply(const plx_done *done, int err, const redisReply *reply)
+{
+    (void)reply;
+    assert_int_equal(err, 0);
+    *(bool *)done->arg = true;
+}
+
+static double listed_at(const char *sid)
+{
+    redisReply *score = redis_ask(&r, "ZSCORE plx:timers %s", sid);
+    double at = strtod(score->str, NULL);
+    freeReplyObject(score);
+    return at;
+}
+
+/* What a worker says when it has looked at a session that it had claimed. */
+static void next_is(const char *claim, const char *sid, const char *delay)
+{
+    plx_command x;
+    bool called = false;
+    plx_script_begin(&x, PLX_SCRIPT_TIMERS_NEXT, 1);
+    plx_command_str(&x, "plx:timers");
+    plx_command_str(&x, sid);
+    plx_command_str(&x, claim);
+    plx_command_str(&x, delay);
+    plx_script_send(b, &x, on_reply, PLX_DONE(NULL, &called));
+    WAIT(&r, called);
 }
 
 static void test_timer(void **state)
@@ -249,6 +280,28 @@ static void test_behind_a_lease(void **state)
     assert_int_equal(worked(), 1);
 }
 
+/* Whoever looked found nothing more, and says so only after somebody else has set a timer: that one
+ * stays listed. (By hand what two workers do whose commands meet like this.) */
+static void test_set_while_another_worker_looks(void **state)
+{
+    char claim[32];
+    (void)state;
+    look(0);
+    const post w = session_with_slots("t-meet", "");
+    redis_do(&r, "ZADD plx:timers 1 t-meet"); /* as after a timer that came */
+    redisReply *time = redis_ask(&r, "TIME");
+    snprintf(claim, sizeof claim, "%lld", atoll(time->element[0]->str) * 1000 + PLX_DUE_CLAIM_MS);
+    freeReplyObject(time);
+    redis_do(&r, "ZADD plx:timers %s t-meet", claim);
+    const plx_slot_timer later = timer(1, "x", 60000, "later");
+    commit_timers("t-meet", &w, &later, 1);
+    next_is(claim, "t-meet", "-1");
+    assert_true(is_listed("t-meet"));
+    assert_true(listed_at("t-meet") <= strtod(claim, NULL)); /* not later than it was */
+    assert_int_equal(end(a, "t-meet", "over"), 0);
+    redis_do(&r, "ZREM plx:timers t-meet");
+}
+
 static void test_a_session_that_ended(void **state)
 {
     (void)state;
@@ -262,6 +315,45 @@ static void test_a_session_that_ended(void **state)
     wait_unlisted("t-over");
     wait_unlisted("never-was");
     assert_int_equal(worked(), 0);
+}
+
+/* What others have written into the list, or where a session's record should be, goes away, and
+ * what is listed behind it is found. */
+static void test_garbage(void **state)
+{
+    char name[200];
+    (void)state;
+    look(0);
+    const post w = session_with_slots("t-clean", "");
+    const plx_slot_timer soon = timer(1, "x", 1, "soon");
+    memset(name, 'n', sizeof name);
+    redis_do(&r, "SET plx:{s:no-hash} rubbish");
+    redis_do(&r, "ZADD plx:timers 1 no-hash 2 %b 3 %b", "", (size_t)0, name, sizeof name);
+    commit_timers("t-clean", &w, &soon, 1);
+    look(1);
+    WAIT(&r, worked() > 0);
+    finish(winner(), "t-clean");
+    wait_unlisted("t-clean");
+    WAIT(&r, redis_do(&r, "ZCARD plx:timers") == 0);
+    assert_int_equal(worked(), 1);
+    redis_do(&r, "DEL plx:{s:no-hash}");
+}
+
+/* The list itself is of another type. */
+static void test_no_list(void **state)
+{
+    (void)state;
+    look(1);
+    const post w = session_with_slots("t-list", "");
+    const plx_slot_timer soon = timer(1, "x", 50, "soon");
+    redis_do(&r, "SET plx:timers rubbish");
+    commit_timers("t-list", &w, &soon, 1);
+    WAIT(&r, worked() > 0);
+    assert_string_equal(winner()->last.body, "t1:soon");
+    redis_do(&r, "SET plx:timers rubbish");
+    finish(winner(), "t-list");
+    look(2); /* nobody lists anything: who looks throws it away */
+    WAIT(&r, redis_do(&r, "EXISTS plx:timers") == 0);
 }
 
 /* A timer does not keep its session alive. */
@@ -341,6 +433,9 @@ int main(void)
         cmocka_unit_test(test_the_setter_is_gone),
         cmocka_unit_test(test_a_worker_dies_over_it),
         cmocka_unit_test(test_behind_a_lease),
+        cmocka_unit_test(test_set_while_another_worker_looks),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_no_list),
         cmocka_unit_test(test_a_session_that_ended),
         cmocka_unit_test(test_it_is_no_sign_of_life),
         cmocka_unit_test(test_inform),

@@ -74,6 +74,10 @@ static void test_processes_that_come_and_go(void **state)
     assert_int_equal(swept_once(s), 0);
     redis_do(&r, "HINCRBY plx:answering since -5000");
     assert_int_equal(swept_once(s), 4);
+    redis_do(&r, "SET plx:answering rubbish");
+    assert_int_equal(swept_once(s), 0); /* and begins anew */
+    redis_do(&r, "HINCRBY plx:answering since -5000");
+    assert_int_equal(swept_once(s), 2);
     plx_store_close(s);
 }
 
@@ -230,6 +234,24 @@ static void test_sweep_of_an_expired_token(void **state)
             assert_string_equal(sweeps[i].reason, "expired");
 }
 
+/* What others have written there: no list, or the name of something that is no session. */
+static void test_garbage(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        sweeps[i].ended = 0;
+    redis_do(&r, "SET plx:sweep rubbish");
+    redis_do(&r, "SET plx:{i:u:mud} rubbish");
+    create(a, "sw-mud", "u:mud", 1);
+    WAIT(&r, swept() == 1);
+    assert_int_equal(by_id("u:mud").count, 1);
+    redis_do(&r, "SET plx:{s:sw-none} rubbish");
+    redis_do(&r, "ZADD plx:sweep 1 sw-none");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    assert_int_equal(swept(), 1);
+    redis_do(&r, "DEL plx:{s:sw-none}");
+}
+
 /* An overdue session that is heard of again before anybody swept it simply lives on. */
 static void test_late_but_not_swept(void **state)
 {
@@ -313,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_sweep_of_a_session_that_went_on),
         cmocka_unit_test(test_sweep_of_a_message_under_way),
         cmocka_unit_test(test_sweep_of_an_expired_token),
+        cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_late_but_not_swept),
         cmocka_unit_test(test_look_that_comes_late),
         cmocka_unit_test(test_outage_ends_nobody),
