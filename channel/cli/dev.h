@@ -131,11 +131,12 @@ void plx_dev_guard_set(const plx_dev_guard *g, int part, pid_t group);
 
 /* ---- dev_probe.c ---- */
 
-/* One HTTP request to 127.0.0.1:port; appends at most 4096 bytes of the answer to `answer` and
- * returns its status, or PLX_E_DOWN (refused, no HTTP), PLX_E_TIMEOUT (2 s), PLX_E_BUSY
+/* One HTTP request without a body to 127.0.0.1:port; appends at most 4096 bytes of the answer to
+ * `answer` and returns its status, or PLX_E_DOWN (refused, no HTTP), PLX_E_TIMEOUT (2 s),
+ * PLX_E_BUSY
  * (`interrupt_fd` became readable meanwhile). `headers`: further lines, each ended by CR LF. */
-int plx_dev_probe_http(uint16_t port, const char *target, const char *headers, int interrupt_fd,
-                       plx_buf *answer);
+int plx_dev_probe_http(uint16_t port, const char *method, const char *target, const char *headers,
+                       int interrupt_fd, plx_buf *answer);
 /* Whether somebody accepts connections there: a Unix socket, or with NULL a port of 127.0.0.1. */
 bool plx_dev_probe_listens(const char *unix_path, uint16_t port);
 /* Who listens on a Unix socket: the process that called listen(). 0: nobody, or not to be known. */

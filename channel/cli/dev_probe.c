@@ -115,8 +115,8 @@ static int status_of(plx_buf *answer)
     return atoi(text + 9);
 }
 
-int plx_dev_probe_http(uint16_t port, const char *target, const char *headers, int interrupt_fd,
-                       plx_buf *answer)
+int plx_dev_probe_http(uint16_t port, const char *method, const char *target, const char *headers,
+                       int interrupt_fd, plx_buf *answer)
 {
     struct probe p = {.fd = -1, .interrupt_fd = interrupt_fd};
     plx_buf request;
@@ -124,7 +124,7 @@ int plx_dev_probe_http(uint16_t port, const char *target, const char *headers, i
 
     p.until_ms = plx_now_ms() + PROBE_MS;
     plx_buf_init(&request, 0);
-    plx_buf_printf(&request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", target, port,
+    plx_buf_printf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", method, target, port,
                    headers);
     rc = connect_to(&p, port);
     if (rc == 0 && write(p.fd, request.data, request.len) != (ssize_t)request.len)

@@ -44,7 +44,7 @@ static char *example_path(const char *path, const char *tail)
     return out;
 }
 
-static const char *first_socket(const plx_dev *d, bool websocket)
+static const plx_socket_config *first_socket(const plx_dev *d, bool websocket)
 {
     size_t i;
 
@@ -52,31 +52,50 @@ static const char *first_socket(const plx_dev *d, bool websocket)
         const plx_socket_config *s = &d->config->sockets[i];
 
         if (websocket ? s->websocket : s->longpoll)
-            return s->path;
+            return s;
     }
     return NULL;
 }
 
-static bool get(plx_dev *d, const char *target, const char *headers, plx_buf *answer)
+/* Whether a stranger could connect. Where an application is asked it may not run yet, and it is
+ * not to be bothered; a refusal would take its time and stand in the log. */
+static bool lets_in(const plx_socket_config *s)
 {
-    int status = plx_dev_probe_http(d->port, target, headers, d->signals, answer);
+    return s->auth.type != PLX_AUTH_HOOK && !s->auth.required;
+}
+
+static bool ask(plx_dev *d, const char *method, const char *target, const char *headers,
+                plx_buf *answer)
+{
+    int status = plx_dev_probe_http(d->port, method, target, headers, d->signals, answer);
 
     if (status < 0)
         plx_buf_printf(answer, "%s: %s", target, plx_strerror(status));
     return status >= 100 && status < 500;
 }
 
+static bool get(plx_dev *d, const char *target, const char *headers, plx_buf *answer)
+{
+    return ask(d, "GET", target, headers, answer);
+}
+
+/* A POST that nothing comes of: answered at once, without looking at who it is. */
+static bool knock(plx_dev *d, const char *target, plx_buf *answer)
+{
+    return ask(d, "POST", target, "Connection: close\r\nContent-Length: 0\r\n", answer);
+}
+
 bool plx_dev_polls_answer(plx_dev *d, plx_buf *why)
 {
-    const char *socket = first_socket(d, false);
+    const plx_socket_config *socket = first_socket(d, false);
     char *target;
     bool ok;
 
     if (socket == NULL)
         return true;
-    target = example_path(socket, "/longpoll?vsn=2.0.0");
-    ok = get(d, target, "Connection: close\r\n", why) &&
-         strstr(plx_buf_cstr(why), "\"status\"") != NULL;
+    target = example_path(socket->path, "/longpoll?vsn=2.0.0");
+    ok = lets_in(socket) ? get(d, target, "Connection: close\r\n", why) : knock(d, target, why);
+    ok = ok && strstr(plx_buf_cstr(why), "\"status\"") != NULL;
     free(target);
     return ok;
 }
@@ -99,17 +118,20 @@ bool plx_dev_api_answers(plx_dev *d, plx_buf *why)
 
 bool plx_dev_websockets_answer(plx_dev *d, plx_buf *why)
 {
-    const char *socket = first_socket(d, true);
+    const plx_socket_config *socket = first_socket(d, true);
     char *target;
     bool ok;
 
     if (socket == NULL)
         return true;
-    target = example_path(socket, "/websocket?vsn=2.0.0");
-    ok = get(d, target,
-             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-             "Sec-WebSocket-Key: cG9sbHV4IGRldiBwcm9iZQ==\r\n",
-             why);
+    target = example_path(socket->path, "/websocket?vsn=2.0.0");
+    if (lets_in(socket))
+        ok = get(d, target,
+                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: cG9sbHV4IGRldiBwcm9iZQ==\r\n",
+                 why);
+    else
+        ok = knock(d, target, why);
     free(target);
     return ok;
 }

@@ -26,6 +26,22 @@ describe('pollux dev', { concurrency: 4 }, () => {
     }
   });
 
+  // It asked the application who it is, and was not ready before that said so; and at every start the
+  // log began with refusals.
+  for (const [name, auth] of Object.entries({
+    'an application that is not there yet': 'type = "hook" url = "http://127.0.0.1:1/" secret = "0123456789abcdef0123"',
+    'a token that is required': 'type = "ticket" key = "0123456789abcdef0123" required = true',
+  }))
+    test(`ready without ${name}, and nothing was refused`, TIMEOUT, async () => {
+      const stack = await startStack({ config: { text: `secret = "${'s'.repeat(40)}"\nsocket "/socket" { auth { ${auth} } channel "room:*" { } }\n` } });
+      try {
+        assert.doesNotMatch(stack.log.text, /refused|hook/);
+        assert.equal((await request(`${stack.url}/socket/longpoll`, { method: 'POST', body: '' })).json.status, 410);
+      } finally {
+        await stack.stop();
+      }
+    });
+
   test('SIGINT ends it all', TIMEOUT, async () => {
     const stack = await startStack();
     await stack.stop({ signal: 'SIGINT' });
