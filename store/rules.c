@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define AGAIN_S 60.
+#define TTL_S   172800 /* nothing is left when the workers are gone for good */
 
 /* Of the rules, and of the keys that a publication writes: lua/public/call.lua says the same. To be
  * raised with any change that makes an older publish.lua wrong. */
@@ -71,6 +72,8 @@ void plx_rules_conn_up(plx_rules *r)
     plx_command_init(&c, "SET");
     plx_command_str(&c, key);
     plx_command_add(&c, plx_buf_slice(&text));
+    plx_command_str(&c, "EX");
+    plx_command_u64(&c, TTL_S);
     plx_conn_send(r->store->conn, &c, 0, written, PLX_DONE(NULL, NULL));
     free(key);
     plx_buf_fini(&text);

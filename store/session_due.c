@@ -8,6 +8,7 @@
 #include "store/session_due.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/error.h"
 #include "store/session_internal.h"
@@ -26,6 +27,7 @@ struct plx_due_look {
     plx_session_due *due; /* the upper layer's */
     ev_timer timer;
     bool looking, stopped;
+    uint64_t expected_ms; /* a look begins then at the latest, when this one is over; 0: none */
 };
 
 static void add_list_key(plx_command *c, const plx_store *s)
@@ -165,13 +167,31 @@ static void schedule(plx_due_look *d, uint64_t ms)
     ev_timer_start(loop, &d->timer);
 }
 
+/* The look that is under way may have passed it by. */
+static void expect_after(plx_due_look *d, uint64_t at_ms)
+{
+    if (d->expected_ms == 0 || at_ms < d->expected_ms)
+        d->expected_ms = at_ms;
+}
+
+static void keep_expected(plx_due_look *d)
+{
+    uint64_t at_ms = d->expected_ms, now_ms = plx_now_ms();
+    d->expected_ms = 0;
+    if (at_ms > 0)
+        plx_due_expect(d->store, at_ms > now_ms ? at_ms - now_ms : 0);
+}
+
 void plx_due_expect(plx_store *s, uint64_t delay_ms)
 {
     plx_due_look *d = s->due;
+    if (!d || d->stopped)
+        return;
     if (delay_ms < AT_ONCE_MS)
         delay_ms = AT_ONCE_MS;
-    if (d && !d->stopped && !d->looking &&
-        ev_timer_remaining(s->loop, &d->timer) * 1000.0 > (double)delay_ms)
+    if (d->looking)
+        expect_after(d, plx_now_ms() + delay_ms);
+    else if (ev_timer_remaining(s->loop, &d->timer) * 1000.0 > (double)delay_ms)
         schedule(d, delay_ms);
 }
 
@@ -192,6 +212,7 @@ static void looked(const plx_done *done, int err, const redisReply *reply)
         fire(d, plx_reply_slice(plx_reply_at(sids, i)), claim);
     if (next >= 0)
         plx_due_expect(d->store, (uint64_t)next);
+    keep_expected(d);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)

@@ -32,6 +32,8 @@ void plx_lp_topic_fini(plx_lp_topic *t)
 
 void plx_lp_topic_add(plx_lp_topic *t, plx_event *e)
 {
+    if (t->head == t->count)
+        t->head = t->count = 0;
     if (t->count == t->capacity) {
         t->capacity = t->capacity ? t->capacity * 2 : 4;
         t->events = plx_realloc(t->events, t->capacity * sizeof *t->events);

@@ -108,6 +108,14 @@ static void answer_now(lp_poll *p)
         answer(p, 204, plx_slice_make(NULL, 0));
 }
 
+/* There was nothing to deliver, though events may have been held: handle_out dropped them. */
+static void wait_on(lp_poll *p)
+{
+    if (p->held > 0)
+        plx_lp_poll_refill(p);
+    plx_lp_poll_chase(p);
+}
+
 static void settle_up(lp_poll *p)
 {
     bool last = p->window_over && !p->calling;
@@ -120,7 +128,7 @@ static void settle_up(lp_poll *p)
     if (last)
         answer_now(p);
     else if (!answer_if_any(p))
-        plx_lp_poll_chase(p);
+        wait_on(p);
 }
 
 void plx_lp_polls_flush(plx_longpoll *lp)

@@ -100,5 +100,8 @@ void plx_lp_poll_impatient(lp_poll *p);
 void plx_lp_poll_report(poll_topic *t, enum plx_entry_kind why);
 /* A barrier waits for an event that surely exists: makes the feed fetch it. */
 void plx_lp_poll_chase(lp_poll *p);
+/* What was held is not delivered: as much may be held again, and topics that were stopped for want
+ * of room are watched on. */
+void plx_lp_poll_refill(lp_poll *p);
 
 #endif

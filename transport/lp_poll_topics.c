@@ -90,6 +90,27 @@ static bool has_enough(const poll_topic *t)
            (is_full(p->held, p->held_bytes) && p->merge.blocked_slot != m->slot);
 }
 
+/* More of it may come that is for this socket. */
+static bool goes_on(const poll_topic *t)
+{
+    return !t->crashed && !t->merge.lost && t->merge.seen < t->merge.last;
+}
+
+void plx_lp_poll_refill(lp_poll *p)
+{
+    p->held = p->held_bytes = 0;
+    for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
+        const plx_lp_topic *m = &topic_at(n)->merge;
+        p->held += m->count - m->head;
+        p->held_bytes += m->bytes;
+    }
+    for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
+        poll_topic *t = topic_at(n);
+        if (t->watch.feed == NULL && goes_on(t) && !has_enough(t))
+            watch_from(t, t->merge.seen);
+    }
+}
+
 static void hold(poll_topic *t, plx_event *e)
 {
     lp_poll *p = t->poll;

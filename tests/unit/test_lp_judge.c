@@ -109,6 +109,28 @@ static void all_dropped(void **state)
     expect("unwatch echo:a\nA 204 q0 1@8 []\n");
 }
 
+/* Nothing of what would have filled an answer is shown: the poll goes on listening. */
+static void many_dropped(void **state)
+{
+    (void)state;
+    park("A");
+    for (uint64_t offset = 6; offset < 6 + PLX_LP_MESSAGES; offset++)
+        event("echo:a", offset, "1");
+    turn();
+    expect("unwatch echo:a\nrecall S1 1\n");
+    recalled(0, KNOWS(4), NULL);
+    turn();
+    expect("watch echo:a >505\n");
+    for (uint64_t offset = 506; offset < 505 + PLX_LP_MESSAGES; offset++) {
+        event("echo:a", offset, "2"); /* one by one: it holds none any more */
+        turn();
+    }
+    expect("");
+    event("echo:a", 1005, "9");
+    turn();
+    expect("unwatch echo:a\nA 200 q0 1@1005 [\"[null,null,'echo:a','e',9]\"]\n");
+}
+
 static void the_same_token_judges_again(void **state)
 {
     (void)state;
@@ -365,6 +387,7 @@ int main(void)
         TEST(each_sees_what_its_assigns_let_through),
         TEST(nothing_is_read_where_nothing_is_intercepted),
         TEST(all_dropped),
+        TEST(many_dropped),
         TEST(the_same_token_judges_again),
         TEST(a_view_makes_it_read_anew),
         TEST(only_what_holds_something_is_read),

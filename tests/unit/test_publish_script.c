@@ -477,6 +477,7 @@ static void test_rules(void **state)
     redis_do(&r, "DEL plx:rules");
     plx_store *another = store_up(&r); /* a worker that starts */
     WAIT(&r, redis_do(&r, "EXISTS plx:rules"));
+    assert_true(redis_do(&r, "TTL plx:rules") > 3600); /* no key stays for ever */
     plx_store_close(another);
     assert_null(strstr(call_text("room:1", "e", "1"), "POLLUX"));
     plx_buf_init(&text, 0);

@@ -317,6 +317,31 @@ static void test_a_session_that_ended(void **state)
     assert_int_equal(worked(), 0);
 }
 
+/* A timer is set while the same worker's look is under way, and not in what that will find. */
+static void test_set_while_looking(void **state)
+{
+    (void)state;
+    look(1);
+    const post w = session_with_slots("t-looks", "");
+    const plx_slot_timer soon = timer(1, "x", 100, "soon");
+    post done = {.called = false};
+    kill(r.pid, SIGSTOP);
+    plx_due_expect(a, 0);
+    redis_idle(&r, 50); /* the look waits in Redis' input */
+    plx_session_commit(a,
+                       &(plx_commit){.sid = PLX_LIT("t-looks"),
+                                     .fence = w.fence,
+                                     .entry = w.work_entry,
+                                     .timers = &soon,
+                                     .timer_count = 1},
+                       on_commit, &done);
+    const uint64_t begun = fixture_ms();
+    kill(r.pid, SIGCONT);
+    WAIT(&r, worked() > 0);
+    assert_true(winner()->at_ms - begun < 800); /* not only at the next look of every second */
+    finish(winner(), "t-looks");
+}
+
 /* What others have written into the list, or where a session's record should be, goes away, and
  * what is listed behind it is found. */
 static void test_garbage(void **state)
@@ -434,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_a_worker_dies_over_it),
         cmocka_unit_test(test_behind_a_lease),
         cmocka_unit_test(test_set_while_another_worker_looks),
+        cmocka_unit_test(test_set_while_looking),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_no_list),
         cmocka_unit_test(test_a_session_that_ended),
