@@ -181,7 +181,11 @@ static const char *read_cache(const plx_json_value *v, uint64_t *cache_s)
 
 static const char *read_claims(const plx_json_value *v, plx_slice *claims)
 {
-    if (v->type != PLX_JSON_NONE && v->type != PLX_JSON_OBJECT)
+    size_t n = 0;
+    /* PHP writes an empty one as []. */
+    if (v->type == PLX_JSON_ARRAY && (plx_json_cut_array(v->text, NULL, 0, &n) != 0 || n > 0))
+        return "\"claims\" is no object";
+    if (v->type != PLX_JSON_NONE && v->type != PLX_JSON_ARRAY && v->type != PLX_JSON_OBJECT)
         return "\"claims\" is no object";
     if (v->text.len > PLX_AUTH_CLAIMS_MAX)
         return "\"claims\" are too large";

@@ -35,6 +35,19 @@ static bool is_object(const plx_json_value *v)
     return v->type == PLX_JSON_OBJECT;
 }
 
+/* The text of an object whose members are the application's own. PHP writes an empty one as []. */
+static bool take_object(const plx_json_value *v, plx_slice *text)
+{
+    size_t n = 1;
+    bool empty =
+        v->type == PLX_JSON_ARRAY && plx_json_cut_array(v->text, NULL, 0, &n) == 0 && n == 0;
+
+    if (!empty && !is_object(v))
+        return false;
+    *text = empty ? plx_slice_of("{}") : v->text;
+    return true;
+}
+
 /* The bytes of a string into a->text, which has room for all of them and does not move. */
 static plx_slice unquote(reader *r, const plx_json_value *string)
 {
@@ -85,10 +98,8 @@ static int read_response(reader *r, const plx_json_value *json, const plx_json_v
         return 0;
     if (base64->type != PLX_JSON_NONE)
         return wrong(r, "\"response_base64\" must be a string in Base64");
-    if (json->type != PLX_JSON_NONE && !is_object(json))
+    if (json->type != PLX_JSON_NONE && !take_object(json, &out->bytes))
         return wrong(r, "\"response\" must be an object");
-    if (is_object(json))
-        out->bytes = json->text;
     return 0;
 }
 
@@ -135,9 +146,8 @@ static int read_presence(reader *r, const plx_json_value *presence)
     r->a->key = unquote(r, &v[0]);
     if (r->a->presence == PLX_PRESENCE_UNTRACK)
         return 0;
-    if (!is_object(&v[1]))
+    if (!take_object(&v[1], &r->a->meta))
         return wrong(r, "presence needs \"meta\", an object");
-    r->a->meta = v[1].text;
     return 0;
 }
 
@@ -150,9 +160,9 @@ static int read_payload(reader *r, const plx_json_value *json, const plx_json_va
         return base64->type == PLX_JSON_STRING && read_binary(r, base64, out) == 0
                    ? 0
                    : wrong(r, "\"payload_base64\" must be a string in Base64");
-    if (!is_object(json))
+    *out = (plx_payload){.kind = PLX_PAYLOAD_JSON};
+    if (!take_object(json, &out->bytes))
         return wrong(r, "\"payload\" must be an object");
-    *out = (plx_payload){PLX_PAYLOAD_JSON, json->text};
     return 0;
 }
 
@@ -205,10 +215,8 @@ static int read_verbs(reader *r, const plx_json_value *v)
     plx_http_answer *a = r->a;
     int err;
 
-    if (v[ASSIGNS].type != PLX_JSON_NONE && !is_object(&v[ASSIGNS]))
+    if (v[ASSIGNS].type != PLX_JSON_NONE && !take_object(&v[ASSIGNS], &a->assigns))
         return wrong(r, "\"assigns\" must be an object");
-    if (is_object(&v[ASSIGNS]))
-        a->assigns = v[ASSIGNS].text;
     if (v[STOP].type != PLX_JSON_NONE && v[STOP].type != PLX_JSON_TRUE &&
         v[STOP].type != PLX_JSON_FALSE)
         return wrong(r, "\"stop\" must be true or false");

@@ -15,8 +15,9 @@
  *
  * In the place of a payload {"payload_base64":"..."} is a V2 binary message, and so is
  * {"response_base64":"..."} in a push's reply. "response" may be left out ({}), a payload may not.
- * Anything of another type than this makes the whole answer wrong. Members that are not known are
- * passed over: a later Pollux may know them (http_answer.unknown).
+ * Anything of another type than this makes the whole answer wrong, but for [] in the place of an
+ * object whose members are the application's, as PHP writes an empty array. Members that are not
+ * known are passed over: a later Pollux may know them (http_answer.unknown).
  */
 #ifndef PLX_CHANNEL_HTTP_ANSWER_H
 #define PLX_CHANNEL_HTTP_ANSWER_H

@@ -157,7 +157,7 @@ static int take_answer(attempt *a, const plx_auth_answer *answer)
         refuse(a, "too large a question");
         return PLX_E_INVALID;
     default:
-        refuse(a, "the application does not answer");
+        refuse(a, "no usable answer from the application");
         return PLX_E_DOWN;
     }
 }

@@ -121,6 +121,7 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
     lp->expired += token;
     cleanup *c = clean(lp, work, s, expired || token || strcmp(reason, "disconnected") == 0);
     if (s) {
+        s->entry = 0;             /* it is not worked: what terminate says is nobody else's */
         s->keeps_presence = true; /* that was seen to */
         s->partings = &c->partings;
         plx_socket_free(s, expired ? PLX_END_EXPIRED : PLX_END_CLOSED);

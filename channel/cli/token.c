@@ -27,7 +27,8 @@ static int help(void)
          "prints\n"
          "{\"claims\":{...},\"expires_ms\":...} (null: never), or says why it refuses. JSON is an "
          "object,\n"
-         "for phoenix any value. - reads JSON or TOKEN from standard input.\n"
+         "for phoenix any value. - reads JSON or TOKEN from standard input. TOKEN may be what sign "
+         "prints.\n"
          "\n"
          "  --type TYPE         phoenix, ticket or jwt\n"
          "\n"
@@ -234,6 +235,22 @@ static int sign(const plx_token_options *o, const plx_auth_config *auth, plx_buf
 
 /* ---- verify ---- */
 
+/* What sign prints is as good as the token in it; no token looks like that. */
+static void unwrap(plx_buf *token)
+{
+    const char *name = "token";
+    plx_json_value v;
+    plx_buf plain;
+
+    if (plx_json_cut_object(plx_buf_slice(token), &name, &v, 1) != 0 || v.type != PLX_JSON_STRING)
+        return;
+    plx_buf_init(&plain, 0);
+    plx_json_unquote(v.text, &plain);
+    plx_buf_clear(token);
+    plx_buf_add(token, plx_buf_slice(&plain));
+    plx_buf_fini(&plain);
+}
+
 static int verify(const plx_token_options *o, plx_auth_config *auth, plx_buf *token)
 {
     plx_auth_result result;
@@ -243,6 +260,7 @@ static int verify(const plx_token_options *o, plx_auth_config *auth, plx_buf *to
         status = plx_token_seconds("--max-age", o->max_age, NULL, &auth->max_age_s);
     if (status)
         return status;
+    unwrap(token);
     if (token->len == 0)
         return plx_cli_usage_error("token", "the token is empty");
     plx_buf_init(&claims, 0);

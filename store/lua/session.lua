@@ -57,9 +57,11 @@ local function extend(t, to)
   return keep(t)
 end
 
+-- The inbox stays until the record is dropped: whoever cleans up has to know what a worker that died
+-- over it was at.
 local function finish(reason, t)
   set('ended', reason, 'until', text(t))
-  redis.call('DEL', inbox, queue, seen, due, timers)
+  redis.call('DEL', queue, seen, due, timers)
 end
 
 -- A deadline further away than a lease is long was set by a clock that has gone back.

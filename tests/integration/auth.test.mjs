@@ -247,7 +247,7 @@ const FAULTS = {
   'JSON with something before it': text('Notice: Undefined index\n{"status":"ok","claims":{}}'),
   'an array': text('[]'),
   'another status': () => ({ status: 'yes' }),
-  'claims that are no object': () => ({ status: 'ok', claims: [] }),
+  'claims that are no object': () => ({ status: 'ok', claims: [0] }),
   'a negative time': () => ({ status: 'ok', claims: {}, cache_s: -1 }),
   'half a surrogate': text('{"status":"ok","claims":{"a":"\\ud800"}}'),
 };

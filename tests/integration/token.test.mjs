@@ -59,6 +59,16 @@ socket "/r" { auth { type = "jwt" algorithms = { "RS256" } key = "file:rsa.pem" 
   });
   after(() => fs.rmSync(dir, { recursive: true, force: true }));
 
+  test('verify takes what sign prints', () => {
+    const options = ['--type', 'ticket', '--key', KEY];
+    const printed = pollux(['sign', ...options, '{"user_id":42}']).stdout;
+    assert.equal(good(['verify', ...options, '-'], { input: printed }).claims.user_id, 42);
+    assert.equal(good(['verify', ...options, printed.trim()]).claims.user_id, 42);
+    bad(1, /token invalid/, ['verify', ...options, '{"token":"x.y"}']);
+    bad(1, /token invalid/, ['verify', ...options, '{"token":5}']);
+    bad(2, /empty/, ['verify', ...options, '{"token":""}']);
+  });
+
   test('tickets, by hand and back', () => {
     const { token } = good(['sign', '--type', 'ticket', '--key', KEY, '{"user_id":42}']);
     const [text, mac] = token.split('.');

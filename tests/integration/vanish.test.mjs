@@ -1,6 +1,6 @@
 // A crowd that vanishes: clients of both transports connect, ask, and are gone at any moment, while the
 // application that judges them is slow, silent, down or talks nonsense, Redis stands still now and then,
-// and the workers are replaced. When all have gone nothing may be left of them: no question, no waiting
+// and workers are replaced or killed. When all have gone nothing may be left of them: no question, no waiting
 // request, no descriptor, no session, nobody in a presence list.
 //
 //     POLLUX_VANISH_SECONDS=60 POLLUX_VANISH_SEED=$RANDOM node --test tests/integration/vanish.test.mjs
@@ -251,9 +251,12 @@ class World {
   async disturb(state, rng) {
     for (let i = 0; !state.calm; i++) {
       await sleep(rng.between(500, 1200));
-      if (i % 3 === 1) {
-        const program = rng.pick([this.fcgi, this.ws]);
+      const program = rng.pick([this.fcgi, this.ws]);
+      if (i % 4 === 1) {
         process.kill(program.pid, 'SIGHUP');
+      } else if (i % 4 === 3) {
+        const pids = children(program.pid);
+        if (pids.length > 0) process.kill(rng.pick(pids), 'SIGKILL');
       } else if (!state.calm) {
         this.redis.pause();
         await sleep(rng.between(50, 1000));

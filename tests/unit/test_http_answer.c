@@ -71,6 +71,25 @@ static void pushes(void **state)
     plx_http_answer_fini(&a);
 }
 
+/* json_encode(['assigns' => [], ...]) */
+static void empty_arrays_of_php_are_objects(void **state)
+{
+    plx_http_answer a;
+
+    (void)state;
+    assert_int_equal(read_as(PLX_HTTP_JOIN,
+                             "{\"status\":\"ok\",\"response\":[],\"assigns\":[ ],"
+                             "\"presence\":{\"track\":{\"key\":\"k\",\"meta\":[\n]}},"
+                             "\"push\":[{\"event\":\"e\",\"payload\":[]}]}",
+                             &a),
+                     0);
+    assert_text(a.response.bytes, "{}");
+    assert_text(a.assigns, "{}");
+    assert_text(a.meta, "{}");
+    assert_text(a.messages[0].payload.bytes, "{}");
+    plx_http_answer_fini(&a);
+}
+
 static void all_verbs(void **state)
 {
     plx_http_answer a;
@@ -136,7 +155,7 @@ static void wrong_joins(void **state)
         "{\"status\":\"OK\"}",
         "{\"status\":true}",
         "{\"status\":[\"ok\"]}",
-        "{\"status\":\"ok\",\"response\":[]}",
+        "{\"status\":\"ok\",\"response\":[0]}",
         "{\"status\":\"ok\",\"response\":null}",
         "{\"status\":\"ok\",\"response\":\"x\"}",
         "{\"status\":\"ok\",\"stop\":true}",
@@ -161,7 +180,7 @@ static void wrong_pushes(void **state)
         "{\"reply\":{\"status\":\"ok\",\"response_base64\":\"%\"}}",
         "{\"reply\":{\"status\":\"ok\",\"response_base64\":1}}",
         "{\"assigns\":null}",
-        "{\"assigns\":[]}",
+        "{\"assigns\":[{}]}",
         "{\"stop\":1}",
         "{\"stop\":\"true\"}",
         "{\"stop\":null}",
@@ -171,7 +190,7 @@ static void wrong_pushes(void **state)
         "{\"presence\":{\"track\":{\"key\":\"a\"}}}",
         "{\"presence\":{\"track\":{\"key\":1,\"meta\":{}}}}",
         "{\"presence\":{\"track\":{\"meta\":{}}}}",
-        "{\"presence\":{\"track\":{\"key\":\"a\",\"meta\":[]}}}",
+        "{\"presence\":{\"track\":{\"key\":\"a\",\"meta\":[0]}}}",
         "{\"presence\":{\"track\":[]}}",
         "{\"presence\":{\"untrack\":\"a\"}}",
         "{\"presence\":{\"untrack\":{\"key\":\"a\"},\"track\":{\"key\":\"a\",\"meta\":{}}}}",
@@ -181,7 +200,7 @@ static void wrong_pushes(void **state)
         "{\"push\":[{}]}",
         "{\"push\":[{\"event\":\"a\"}]}",
         "{\"push\":[{\"event\":1,\"payload\":{}}]}",
-        "{\"push\":[{\"event\":\"a\",\"payload\":[]}]}",
+        "{\"push\":[{\"event\":\"a\",\"payload\":[0]}]}",
         "{\"push\":[{\"event\":\"a\",\"payload\":null}]}",
         "{\"push\":[{\"event\":\"a\",\"payload\":{},\"payload_base64\":\"\"}]}",
         "{\"push\":[{\"event\":\"a\",\"payload_base64\":\"a\"}]}",
@@ -264,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins),
         cmocka_unit_test(pushes),
+        cmocka_unit_test(empty_arrays_of_php_are_objects),
         cmocka_unit_test(all_verbs),
         cmocka_unit_test(unknown_members),
         cmocka_unit_test(wrong_joins),

@@ -8,7 +8,7 @@ typedef struct sweep {
     plx_session_sweep sweep;
     plx_store *store;
     unsigned ended;
-    char sids[64][32], reason[32], topic[32], state[32];
+    char sids[64][32], reason[32], topic[32], state[32], body[32];
     uint64_t fences[64];
 } sweep;
 
@@ -20,6 +20,7 @@ static void on_ended(plx_session_sweep *x, const plx_work *work, const char *rea
     copy(s->sids[s->ended], 32, work->sid);
     s->fences[s->ended] = work->fence;
     snprintf(s->reason, sizeof s->reason, "%s", reason);
+    copy(s->body, 32, work->entry.body);
     if (work->slot_count > 0) {
         copy(s->topic, 32, work->slots[0].topic);
         copy(s->state, 32, work->slots[0].state);
@@ -173,8 +174,36 @@ static void test_sweep_of_a_session_that_went_on(void **state)
     redis_do(&r, "HSET plx:{s:sw-on} lease 1");
     redis_do(&r, "ZADD plx:sweep 1 sw-on");
     WAIT(&r, swept() == 1);
+    for (size_t i = 0; i < 3; i++) /* its message may have left traces */
+        if (sweeps[i].ended > 0)
+            assert_string_equal(sweeps[i].body, "x");
     assert_int_equal(poll_of(a, "sw-on", 0, 2)->err, PLX_E_GONE);
     assert_int_equal(commit_messages(b, "sw-on", &p, 1, "x").err, PLX_E_GONE);
+}
+
+/* Ended while a worker was at a message, and that worker died: whoever cleans up hears of both. */
+static void test_sweep_of_a_message_under_way(void **state)
+{
+    (void)state;
+    redis_do(&r, "FLUSHALL");
+    for (size_t i = 0; i < 3; i++)
+        sweeps[i].ended = 0;
+    create(a, "sw-work", "", LIFE);
+    assert_int_equal(post_with(b, "sw-work", "", 200, "first").result, PLX_POST_WORK);
+    assert_int_equal(post_with(b, "sw-work", "", 200, "second").err, 0);
+    end(a, "sw-work", "disconnected");
+    assert_int_equal(post_with(b, "sw-work", "", 200, "third").err, PLX_E_GONE);
+    assert_int_equal(take_of(b, "sw-work", 0).err, PLX_E_GONE);
+    redis_do(&r, "HSET plx:{s:sw-work} lease 1");
+    redis_do(&r, "ZADD plx:sweep 1 sw-work");
+    WAIT(&r, swept() == 1);
+    for (size_t i = 0; i < 3; i++) {
+        if (sweeps[i].ended == 0)
+            continue;
+        assert_string_equal(sweeps[i].body, "first");
+        assert_int_equal(drop(a, "sw-work", sweeps[i].fences[0]), 0);
+    }
+    assert_int_equal(redis_do(&r, "KEYS plx:{s:sw-work}*"), 0);
 }
 
 /* A token's end ends the session of a client that is there. */
@@ -304,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_processes_that_come_and_go),
         cmocka_unit_test(test_sweep_by_exactly_one),
         cmocka_unit_test(test_sweep_of_a_session_that_went_on),
+        cmocka_unit_test(test_sweep_of_a_message_under_way),
         cmocka_unit_test(test_sweep_of_an_expired_token),
         cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_late_but_not_swept),
