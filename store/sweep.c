@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/error.h"
+#include "store/session_due.h"
 #include "store/session_internal.h"
 
 #include <assert.h>
@@ -77,8 +78,9 @@ static void looked(const plx_done *done, int err, const redisReply *reply)
     plx_sweeper *sw = call->arg;
     plx_slice sid = plx_session_call_sid(call);
     const redisReply *word = plx_reply_at(reply, 0);
-    uint64_t deadline = 0;
+    uint64_t deadline = 0, has_work = 0;
     plx_reply_u64(plx_reply_at(reply, 1), &deadline);
+    plx_reply_u64(plx_reply_at(reply, 3), &has_work);
     if (err || sw->stopped) {
         /* next time */
     } else if (plx_reply_is(word, "won")) {
@@ -86,6 +88,8 @@ static void looked(const plx_done *done, int err, const redisReply *reply)
     } else if (plx_reply_is(word, "alive")) {
         plx_sweep_list(sw->store, sid, deadline, 0);
         plx_id_list(sw->store, plx_reply_slice(plx_reply_at(reply, 2)), sid, deadline, 0);
+        if (has_work > 0)
+            plx_due_list(sw->store, sid, PLX_DUE_CLAIM_MS); /* in case that the list was lost */
     } else if (plx_reply_is(word, "later")) {
         plx_sweep_list(sw->store, sid, deadline, 0);
     } else if (plx_reply_is(word, "none")) {

@@ -252,6 +252,29 @@ static void test_garbage(void **state)
     redis_do(&r, "DEL plx:{s:sw-none}");
 }
 
+/* The list of those with something due was lost: a look at a session notices that it should be
+ * there. */
+static void test_timers_that_nobody_lists(void **state)
+{
+    (void)state;
+    create(a, "sw-timer", "", LIFE);
+    create(a, "sw-entry", "", LIFE);
+    create(a, "sw-idle", "", LIFE);
+    const post p = post_with(a, "sw-timer", "", 200, "x");
+    const plx_slot_timer far = {1, PLX_LIT("t"), 60000, PLX_LIT("message")};
+    commit(a, &(plx_commit){.sid = PLX_LIT("sw-timer"),
+                            .fence = p.fence,
+                            .entry = p.work_entry,
+                            .timers = &far,
+                            .timer_count = 1});
+    post_with(a, "sw-entry", "", 200, "x"); /* nobody works it */
+    redis_do(&r, "DEL plx:timers");
+    redis_do(&r, "ZADD plx:sweep 1 sw-timer 1 sw-entry 1 sw-idle");
+    WAIT(&r, redis_do(&r, "ZCOUNT plx:sweep -inf 1") == 0);
+    WAIT(&r, redis_do(&r, "ZCARD plx:timers") == 2);
+    assert_int_equal(redis_do(&r, "ZREM plx:timers sw-timer sw-entry"), 2);
+}
+
 /* An overdue session that is heard of again before anybody swept it simply lives on. */
 static void test_late_but_not_swept(void **state)
 {
@@ -336,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_sweep_of_a_message_under_way),
         cmocka_unit_test(test_sweep_of_an_expired_token),
         cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_timers_that_nobody_lists),
         cmocka_unit_test(test_late_but_not_swept),
         cmocka_unit_test(test_look_that_comes_late),
         cmocka_unit_test(test_outage_ends_nobody),
