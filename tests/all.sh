@@ -54,7 +54,7 @@ step() {
 told() {
     local name=$1 begun=$SECONDS log=$logs/${1//[^a-zA-Z0-9]/-}.log status verdict=ok
     shift
-    "$@" 2>&1 | tee "$log" | sed '/^[0-9]* passed, [0-9]* failed$/d; s/^/  /'
+    "$@" 2>&1 | tee "$log" | sed -u '/^[0-9]* passed, [0-9]* failed$/d; s/^/  /'
     status=${PIPESTATUS[0]}
     count "$status" "$log" || verdict=FAILED
     printf '%-34s %6s  %4d s\n' "$name" $verdict $((SECONDS - begun))
