@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { cable } from '../lib/cable.mjs';
 import { ROOT, SLOW, startStack } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -15,7 +16,7 @@ let stack;
 let browser;
 
 /** A browser of its own (context), in the room under a name. */
-async function enter(name, { room = 'test', block = false, ...options } = {}) {
+async function enter(name, { room = 'test', block = false, url = stack.url, ...options } = {}) {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   if (block) await context.addInitScript(() => {
     window.WebSocket = class {
@@ -32,7 +33,7 @@ async function enter(name, { room = 'test', block = false, ...options } = {}) {
   const page = await context.newPage();
   page.problems = [];
   page.on('pageerror', (e) => page.problems.push(e.message));
-  await page.goto(`${stack.url}/?room=${room}`);
+  await page.goto(`${url}/?room=${room}`);
   await page.fill('#name', name);
   await page.click('#name-form button[type=submit]');
   await page.waitForSelector('#status[data-state=ok]', WAIT);
@@ -133,17 +134,17 @@ describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installe
   });
 
   test('a page that was away shows what was said meanwhile; or that it can not', TIMEOUT, async () => {
-    const [page, other] = [await enter('Hanna', { room: 'away' }), await enter('Ida', { room: 'away' })];
+    const line = await cable({ host: '127.0.0.1', port: new URL(stack.url).port });
+    const [page, other] = [await enter('Hanna', { room: 'away', url: `http://127.0.0.1:${line.port}` }), await enter('Ida', { room: 'away' })];
     const key = /keys\s*=\s*\{\s*"([^"]+)"/.exec(fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8'))[1];
     const publish = (n) => stack.api.call('POST', '/publish', { topic: 'room:away', event: 'message', payload: { id: `p${n}`, name: 'shell', text: `number ${n}.` } }, { headers: { Authorization: `Bearer ${key}` } });
     await say(other, 'before');
     await shows(page, 'before');
     for (const [away, missed] of [[3, 'Nothing is missing'], [201, 'may be missing']]) {
-      await page.context().setOffline(true);
-      for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+      line.pull();
       await page.waitForSelector('#status:not([data-state=ok])', WAIT);
       for (let n = 0; n < away; n++) assert.equal((await publish(away * 1000 + n)).status, 200);
-      await page.context().setOffline(false);
+      line.restore();
       await page.waitForSelector('#status[data-state=ok]', WAIT);
       await shows(page, missed);
       if (away === 3) for (let n = 0; n < 3; n++) await until('once', async () => (await count(page, `number ${3000 + n}.`)) === 1, 5000);
@@ -153,6 +154,7 @@ describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installe
       assert.deepEqual(p.problems, []);
       await p.context().close();
     }
+    line.close();
   });
 
   test('phone width, dark: nothing sticks out; everything can be reached by keyboard', TIMEOUT, async () => {

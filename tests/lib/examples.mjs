@@ -74,6 +74,9 @@ export class Example {
   }
 }
 
+/** The Set-Cookie lines. Debian's node has no getSetCookie; joined lines are parted before a name. */
+const cookiesOf = (headers) => headers.getSetCookie?.() ?? (headers.get('set-cookie') ?? '').split(/, (?=[^;,=\s]+=)/).filter(Boolean);
+
 /** A browser without scripts: keeps cookies, sends forms, does not follow redirections. */
 export class Visitor {
   constructor(url) {
@@ -91,7 +94,7 @@ export class Visitor {
       method: form ? 'POST' : 'GET', body: form && new URLSearchParams(form), redirect: 'manual',
       headers: { Cookie: this.cookie, ...(form ? { Origin: this.url } : {}), ...headers }, ...options,
     });
-    for (const line of r.headers.getSetCookie()) {
+    for (const line of cookiesOf(r.headers)) {
       const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
       if (value === '' || value === 'deleted' || /max-age=0\b/i.test(line)) this.cookies.delete(name);
       else this.cookies.set(name, value);
