@@ -20,7 +20,7 @@ mkdir -p "$logs"
 # wants one without sanitizers, and races are others in it. Some suites run once only: they are about
 # the protocol, about rules and messages, or wait for minutes until something is over, and nothing in
 # them depends on the build.
-once='careful|replay|dev_faults|standstill|presence_outage|terminate|cgi|rules|token|auth|expiry|examples'
+once='careful|replay|dev_faults|standstill|presence_outage|terminate|cgi|rules|token|auth|expiry|examples|vanish'
 POLLUX_SUITES_release="unit careful $(ls tests/*/*.test.mjs | sed 's|.*/||; s/\.test\.mjs$//' |
     grep -vxE "$once" | tr '\n' ' ')"
 export POLLUX_SUITES_release
