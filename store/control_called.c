@@ -4,6 +4,7 @@
  *   "1 unsubscribe WORKER CALL LEN(ID) EPOCH OFFSET\nIDTOPIC"
  *   "1 report WORKER CALL\nABOUT"
  *   "1 inform - 0 LEN(ID)\nIDBODY"  plx_inform's; nobody waits for an answer
+ *   "1 errand - 0 TICKET VERB LEN(ID)\nIDTOPIC"  somebody wants this call made: control_errand.c
  *   "1 work - 0\nSID"              a session's inbox has something; nobody waits for an answer
  *
  * WORKER is who calls; the answer goes into its mailbox with CALL, its number for it.
@@ -111,6 +112,13 @@ static bool inform(const plx_calls *cs, const question *q)
     return true;
 }
 
+static bool errand(plx_calls *cs, const question *q)
+{
+    uint64_t len;
+    return plx_decimal_parse(q->word[6], &len) &&
+           plx_control_errand(cs, q->word[4], q->word[5], len, q->body);
+}
+
 void plx_control_called(plx_calls *cs, plx_slice message)
 {
     question q;
@@ -125,6 +133,8 @@ void plx_control_called(plx_calls *cs, plx_slice message)
         known = inform(cs, &q);
     else if (known && verb_is(&q, "unsubscribe", 7))
         known = unsubscribe(cs, &q);
+    else if (known && verb_is(&q, "errand", 7))
+        known = errand(cs, &q);
     else
         known = false;
     if (!known)

@@ -3,6 +3,7 @@
  *   control.c           the caller: a call's life
  *   control_sessions.c  the caller's part for long-poll sessions
  *   control_called.c    the called
+ *   control_errand.c    a program without a worker wants a call made
  */
 #ifndef PLX_STORE_CONTROL_INTERNAL_H
 #define PLX_STORE_CONTROL_INTERNAL_H
@@ -77,5 +78,11 @@ void plx_control_sessions_forget(plx_control_call *c);
 
 /* A message of the control channel. */
 void plx_control_called(plx_calls *cs, plx_slice message);
+
+/* ---- control_errand.c */
+
+/* Somebody wants a call made; body: ID, then TOPIC. False: that is no errand. */
+bool plx_control_errand(plx_calls *cs, plx_slice ticket, plx_slice verb, uint64_t id_len,
+                        plx_slice body);
 
 #endif

@@ -10,7 +10,7 @@ import { LongPollClient } from '../lib/longpoll.mjs';
 import { published } from '../lib/people.mjs';
 import { answer, join, page } from '../lib/phoenix.mjs';
 import { redisCommand } from '../lib/resp.mjs';
-import { bin, BUILD, configText, SLOW, startStack } from '../lib/stack.mjs';
+import { bin, BUILD, configText, ROOT, SLOW, startStack } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
@@ -301,6 +301,32 @@ describe('publishing', { concurrency: 4 }, () => {
     assert.match(python('nowhere:1', 'm', '1').stdout, /^-POLLUX unknown_topic: /);
     await until('both messages', () => c.got.length === 2, 8000 * SLOW);
     assert.deepEqual(c.got, [1, 2]);
+  });
+
+  test('the script disconnects and unsubscribes, on both transports', TIMEOUT, async () => {
+    const call = async (...args) => {
+      try {
+        const reply = await redisCommand({ path: redisSocket() }, 'EVAL', fs.readFileSync(path.join(ROOT, 'store/lua/public/control.lua'), 'utf8'), 1, 'plx:rules', ...args);
+        return reply.split('\r\n')[1];
+      } catch (e) {
+        return e.message.split('\r\n')[0];
+      }
+    };
+    const counted = async (list) => Number((await redisCommand({ path: redisSocket() }, 'BLPOP', list, '5')).split('\r\n')[4]);
+    const topic = fresh('room');
+    const user = `u${counter++}`;
+    const tabs = await Promise.all(TRANSPORTS.map((t) => client(t, user, topic)));
+    assert.equal(await counted(await call('unsubscribe', `user_socket:${user}`, topic)), 2);
+    await until('the closes', () => tabs.every((c) => c.closes === 1), 8000 * SLOW);
+    assert.equal(await counted(await call('unsubscribe', `user_socket:${user}`, topic)), 0, 'there are none any more');
+    let lost = 0;
+    for (const c of tabs) c.socket.onClose(() => lost++);
+    assert.equal(await counted(await call('disconnect', `user_socket:${user}`)), 2);
+    await until('both to be cut off', () => lost >= 2, 8000 * SLOW);
+    for (const [args, words] of [
+      [[], /invalid_verb/], [['shutdown', 'x'], /invalid_verb/], [['disconnect'], /invalid_id/], [['disconnect', ''], /invalid_id/],
+      [['disconnect', 'x'.repeat(1025)], /invalid_id/], [['disconnect', 'a', 'b'], /invalid_topic/], [['unsubscribe', 'a'], /invalid_topic/],
+    ]) assert.match(await call(...args), words);
   });
 
   test('publish - takes an object, an array, or lines', TIMEOUT, async () => {

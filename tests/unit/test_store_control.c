@@ -160,6 +160,69 @@ static void test_sum_of_all(void **state)
     assert_string_equal(workers[0].id, "a b\nc {}");
 }
 
+#define TICKET "0123456789abcdef0123456789abcdef01234567"
+#define TAKEN  "plx:{call:" TICKET "}:by"
+#define COUNT  "plx:{call:" TICKET "}"
+
+/* A program that has only a Redis client: one worker makes the call, once. */
+static void test_errand(void **state)
+{
+    (void)state;
+    workers[0].sockets = 2;
+    workers[1].sockets = 3;
+    workers[0].called = workers[1].called = 0;
+    assert_int_equal(
+        redis_do(&r, "SPUBLISH plx:{control} %s", "1 errand - 0 " TICKET " disconnect 6\nuser:7"),
+        2);
+    WAIT(&r, redis_do(&r, "LLEN " COUNT) == 1);
+    assert_int_equal(
+        redis_do(&r, "EVAL %s 1 " COUNT, "return tonumber(redis.call('LPOP', KEYS[1]))"), 5);
+    assert_int_equal(workers[0].called, 1);
+    assert_int_equal(workers[1].called, 1);
+    assert_string_equal(workers[1].id, "user:7");
+    assert_true(redis_do(&r, "TTL " TAKEN) > 50);
+    /* The same ticket again is nobody's. */
+    redis_do(&r, "SPUBLISH plx:{control} %s", "1 errand - 0 " TICKET " disconnect 6\nuser:7");
+    redis_idle(&r, 100);
+    assert_int_equal(workers[0].called, 1);
+    assert_int_equal(redis_do(&r, "DEL " TAKEN), 1);
+    workers[0].control.unsubscribe = workers[1].control.unsubscribe = on_unsubscribe;
+    redis_do(&r, "SPUBLISH plx:{control} %s",
+             "1 errand - 0 " TICKET " unsubscribe 6\nuser:7room:1");
+    WAIT(&r, redis_do(&r, "LLEN " COUNT) == 1);
+    assert_string_equal(workers[0].topic, "room:1");
+    assert_true(redis_do(&r, "TTL " COUNT) > 50);
+    redis_do(&r, "DEL " TAKEN " " COUNT);
+    workers[0].control.unsubscribe = workers[1].control.unsubscribe = NULL;
+}
+
+/* What is no errand does nothing and harms nobody. */
+static void test_bad_errands(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "1 errand - 0 " TICKET " disconnect 7\nuser:7",
+        "1 errand - 0 " TICKET " disconnect 0\n",
+        "1 errand - 0 " TICKET " disconnect 5\nuser:7",
+        "1 errand - 0 " TICKET " unsubscribe 6\nuser:7",
+        "1 errand - 0 " TICKET " disconnect -6\nuser:7",
+        "1 errand - 0 " TICKET " disconnect 18446744073709551615\nuser:7",
+        "1 errand - 0 " TICKET " shutdown 6\nuser:7",
+        "1 errand - 0 0123 disconnect 6\nuser:7",
+        "1 errand - 0 0123456789ABCDEF0123456789ABCDEF01234567 disconnect 6\nuser:7",
+        "1 errand - 0 " TICKET " disconnect\nuser:7",
+        "1 errand - 0 " TICKET " disconnect 6 7\nuser:7",
+        "1 errand - 0 " TICKET " disconnect 6",
+    };
+    workers[0].called = workers[1].called = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        redis_do(&r, "SPUBLISH plx:{control} %s", bad[i]);
+    assert_int_equal(disconnect(a, "user:8").err, 0); /* comes after them */
+    assert_int_equal(workers[0].called, 1);
+    assert_int_equal(workers[1].called, 1);
+    assert_int_equal(redis_do(&r, "EXISTS " TAKEN), 0);
+}
+
 static void test_from_the_command_line(void **state)
 {
     (void)state;
@@ -347,6 +410,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sum_of_all),
+        cmocka_unit_test(test_errand),
+        cmocka_unit_test(test_bad_errands),
         cmocka_unit_test(test_from_the_command_line),
         cmocka_unit_test(test_unsubscribe),
         cmocka_unit_test(test_unsubscribe_while_a_session_is_held),
