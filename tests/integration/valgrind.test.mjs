@@ -197,7 +197,7 @@ socket "/timed" { auth { type = "phoenix_token" secret = "${secret}" salt = "s" 
       const token = signToken(secret, 's', 7, { maxAge: 3 });
       const timed = await openWs(ws.where, `/timed/websocket?vsn=2.0.0&token=${token}`);
       const byPoll = (await fcgiRequest(fcgi.where, { target: `/timed/longpoll?vsn=2.0.0&token=${token}` }, { ms: MS })).json;
-      const answers = [{ status: 'ok', claims: { a: 1 }, cache_s: 60 }, { status: 'error', reason: 'no', cache_s: 60 }, { status: 'ok', claims: [] }, null];
+      const answers = [{ status: 'ok', claims: { a: 1 }, cache_s: 60 }, { status: 'error', reason: 'no', cache_s: 60 }, { status: 'ok', claims: [1] }, null];
       for (const [i, a] of answers.entries()) {
         app.decide = () => a;
         for (let repeated = 0; repeated < 2; repeated++) {
