@@ -1,7 +1,7 @@
 /* pollux disconnect ID */
 #include "channel/cli/cli.h"
 #include "channel/cli/operation.h"
-#include <getopt.h>
+#include <getopt.h> /* optind */
 #include <stdio.h>
 
 static int help(void)
@@ -29,16 +29,7 @@ static int disconnect(const char *id, const char *config_path)
 
 int plx_cli_disconnect(int argc, char **argv, const char *config_path)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    int c;
+    int status = plx_cli_words("disconnect", argc, argv, 1, "one ID", help);
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'h')
-            return help();
-        return plx_cli_usage_error("disconnect", "unknown option \"%s\"", argv[optind - 1]);
-    }
-    if (argc - optind != 1)
-        return plx_cli_usage_error("disconnect", "expected one ID");
-    return disconnect(argv[optind], config_path);
+    return status >= 0 ? status : disconnect(argv[optind], config_path);
 }

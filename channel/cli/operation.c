@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/utf8.h"
 #include "channel/cli/cli.h"
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,4 +157,21 @@ int plx_cli_add_string(const char *command, json_object *body, const char *name,
         return plx_cli_usage_error(command, "the %s is not UTF-8", name);
     plx_json_put(body, name, plx_json_new_text(plx_slice_of(value)));
     return 0;
+}
+
+int plx_cli_words(const char *command, int argc, char **argv, int count, const char *expected,
+                  int (*help)(void))
+{
+    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (c == 'h')
+            return help();
+        return plx_cli_usage_error(command, "unknown option \"%s\"", argv[optind - 1]);
+    }
+    if (argc - optind != count)
+        return plx_cli_usage_error(command, "expected %s", expected);
+    return -1;
 }

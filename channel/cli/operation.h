@@ -1,5 +1,4 @@
-/* What `publish` and `disconnect` have in common: one operation of channel/admin, from the command
- * line. */
+/* What commands have in common that are one operation of channel/admin. */
 #ifndef PLX_CHANNEL_CLI_OPERATION_H
 #define PLX_CHANNEL_CLI_OPERATION_H
 
@@ -16,5 +15,11 @@ int plx_cli_operation(const char *command, const char *config_path, json_object 
 /* Puts a string into the body. A value that is not UTF-8 is a usage error: 0, or PLX_CLI_USAGE
  * after complaining. */
 int plx_cli_add_string(const char *command, json_object *body, const char *name, const char *value);
+
+/* Reads the command line of a command that has words and no option but --help: -1 when there are
+ * `count` words (from argv[optind] on), else the exit status, after help() or after complaining
+ * that `expected` was expected. */
+int plx_cli_words(const char *command, int argc, char **argv, int count, const char *expected,
+                  int (*help)(void));
 
 #endif

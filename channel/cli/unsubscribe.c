@@ -1,7 +1,7 @@
 /* pollux unsubscribe ID TOPIC */
 #include "channel/cli/cli.h"
 #include "channel/cli/operation.h"
-#include <getopt.h>
+#include <getopt.h> /* optind */
 #include <stdio.h>
 
 static int help(void)
@@ -33,16 +33,7 @@ static int unsubscribe(const char *id, const char *topic, const char *config_pat
 
 int plx_cli_unsubscribe(int argc, char **argv, const char *config_path)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-    int c;
+    int status = plx_cli_words("unsubscribe", argc, argv, 2, "one ID and one TOPIC", help);
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (c == 'h')
-            return help();
-        return plx_cli_usage_error("unsubscribe", "unknown option \"%s\"", argv[optind - 1]);
-    }
-    if (argc - optind != 2)
-        return plx_cli_usage_error("unsubscribe", "expected one ID and one TOPIC");
-    return unsubscribe(argv[optind], argv[optind + 1], config_path);
+    return status >= 0 ? status : unsubscribe(argv[optind], argv[optind + 1], config_path);
 }

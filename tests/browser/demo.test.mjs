@@ -50,7 +50,7 @@ const shows = (page, text) => page.waitForFunction((t) => document.getElementByI
 /** How often a text stands in the log. */
 const count = (page, text) => page.evaluate((t) => document.getElementById('log').innerText.split(t).length - 1, text);
 
-describe('demonstration', { skip: EXECUTABLE ? false : 'Chromium is not installed' }, () => {
+describe('demonstration', { skip: EXECUTABLE || process.env.CI ? false : 'Chromium is not installed' }, () => {
   before(async () => {
     // The demonstration's own configuration, which is what `make run` serves.
     stack = await startStack({ config: { text: fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8') }, fcgi: 2, ws: 2 });

@@ -1,3 +1,5 @@
+-- The rest of the installed script publish.lua, behind head.lua, topic.lua and publish.lua: it ends the
+-- function publish() around those two, judges the arguments, and calls it.
 end
 
 local FORMAT = 1 -- of the rules, and of all that publish() writes
