@@ -16,18 +16,14 @@
 #include "channel/hook.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/crypto.h"
 #include "base/error.h"
-#include "base/json_scan.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "channel/breaker.h"
-#include "channel/http_client.h"
+#include "channel/hook_wire.h"
 #include "store/later.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 struct plx_hooks {
@@ -237,46 +233,22 @@ static void on_late(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- in flight ---- */
 
-/* t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t "." body)> */
-static void sign(const plx_trip *t, char *out, size_t size)
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t mac[PLX_DIGEST_MAX];
-    size_t len = plx_digest_len(PLX_SHA256);
-    plx_buf text;
-    int n;
-
-    plx_buf_init(&text, 0);
-    plx_buf_u64(&text, plx_wall_ms() / 1000);
-    n = snprintf(out, size, "t=%s,v1=", plx_buf_cstr(&text));
-    plx_buf_byte(&text, '.');
-    plx_buf_add(&text, t->body);
-    plx_hmac(PLX_SHA256, plx_slice_of(t->hook->config.secret), plx_buf_slice(&text), mac);
-    plx_buf_fini(&text);
-    out += n;
-    for (size_t i = 0; i < len; i++) {
-        *out++ = digits[mac[i] >> 4];
-        *out++ = digits[mac[i] & 15];
-    }
-    *out = '\0';
-}
-
 static void answered(void *arg, const plx_http_result *result);
 
 static void fly(plx_trip *t)
 {
     plx_hook *h = t->hook;
     uint64_t now = plx_now_ms();
-    char signature[128];
-    plx_http_request request = {.url = h->config.url,
-                                .signature = signature,
-                                .body = t->body,
-                                .timeout_ms = t->deadline_ms > now ? t->deadline_ms - now : 1,
-                                .answer_max = PLX_HOOK_ANSWER_MAX,
-                                .repeatable = t->repeatable};
+    char signature[PLX_HOOK_SIGNATURE_SIZE];
+    plx_http_question request = {.url = h->config.url,
+                                 .signature = signature,
+                                 .body = t->body,
+                                 .timeout_ms = t->deadline_ms > now ? t->deadline_ms - now : 1,
+                                 .answer_max = PLX_HOOK_ANSWER_MAX,
+                                 .repeatable = t->repeatable};
 
     t->begun_ms = now;
-    sign(t, signature, sizeof signature);
+    plx_hook_sign(plx_slice_of(h->config.secret), t->body, signature);
     t->state = FLYING;
     plx_list_push(&h->flying, &t->node);
     h->counters.asked++;
@@ -315,42 +287,11 @@ static void go_on(plx_hook *h)
     set_late(h);
 }
 
-/* What an answer is worth. *why is for the log. */
-static int judge(const plx_http_result *r, plx_slice *json, const char **why)
-{
-    plx_json_value value;
-    size_t i = 0;
-
-    *why = r->why;
-    if (r->err != 0)
-        return r->err == PLX_E_TOOBIG ? PLX_E_INVALID : r->err;
-    *why =
-        r->status >= 300 && r->status < 400 ? "it redirects" : "its status is neither 200 nor 204";
-    if (r->status != 200 && r->status != 204)
-        return PLX_E_INVALID;
-    while (i < r->body.len && strchr(" \t\r\n", r->body.data[i]) && r->body.data[i])
-        i++;
-    *json = plx_slice_make(NULL, 0);
-    if (r->status == 204 || i == r->body.len)
-        return 0;
-    *why = "its answer is no JSON object";
-    if (plx_json_check(r->body, &value) != 0 || value.type != PLX_JSON_OBJECT)
-        return PLX_E_INVALID;
-    *json = value.text;
-    return 0;
-}
-
 /* What was sent at the end of a long wait had too little time: in a crowd the last ones run out of
  * theirs one after the other, however well the application answers. A trial may not be silent. */
 static bool is_fair(const plx_trip *t)
 {
     return t->trial || plx_now_ms() - t->begun_ms >= t->hook->config.timeout_ms / 2;
-}
-
-/* Whether that is how an application looks that is down. */
-static bool is_sick(const plx_http_result *r)
-{
-    return r->err == PLX_E_DOWN || r->err == PLX_E_TIMEOUT || r->status >= 500;
 }
 
 static void report(plx_hook *h, const plx_http_result *r, const char *why)
@@ -385,14 +326,14 @@ static void answered(void *arg, const plx_http_result *result)
     plx_hook *h = t->hook;
     plx_slice json = {NULL, 0};
     const char *why;
-    int err = judge(result, &json, &why);
+    int err = plx_hook_judge(result, &json, &why);
 
     h->counters.in_flight--;
     h->yielding -= t->yields;
     if (err != 0)
         report(h, result, why);
     if (result->err != PLX_E_TIMEOUT || is_fair(t))
-        tell_breaker(t, is_sick(result));
+        tell_breaker(t, plx_hook_is_sick(result));
     end(t, err, json);
     go_on(h);
 }

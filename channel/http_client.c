@@ -204,7 +204,7 @@ static void add_header(plx_http_post *p, const char *line)
     p->headers = plx_alloc_check(curl_slist_append(p->headers, line));
 }
 
-static void set_headers(plx_http_post *p, const plx_http_request *r)
+static void set_headers(plx_http_post *p, const plx_http_question *r)
 {
     char *signature = plx_asprintf("x-pollux-signature: %s", r->signature);
 
@@ -217,7 +217,7 @@ static void set_headers(plx_http_post *p, const plx_http_request *r)
     curl_easy_setopt(p->easy, CURLOPT_USERAGENT, "pollux/" PLX_VERSION);
 }
 
-static void set_options(plx_http_post *p, const plx_http_request *r)
+static void set_options(plx_http_post *p, const plx_http_question *r)
 {
     CURL *e = p->easy;
 
@@ -332,7 +332,7 @@ static void open_multi(plx_http_client *c)
     curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_MAX);
 }
 
-plx_http_post *plx_http_client_post(plx_http_client *client, const plx_http_request *request,
+plx_http_post *plx_http_client_post(plx_http_client *client, const plx_http_question *request,
                                     plx_http_done *done, void *arg)
 {
     plx_http_post *p = plx_alloc_zero(1, sizeof *p);

@@ -21,7 +21,7 @@ plx_http_client *plx_http_client_new(struct ev_loop *loop);
 /* Drops what is under way. Not from inside a callback. NULL is fine. */
 void plx_http_client_free(plx_http_client *client);
 
-typedef struct plx_http_request {
+typedef struct plx_http_question {
     const char *url;       /* copied */
     const char *signature; /* the value of x-pollux-signature; copied */
     plx_slice body;        /* JSON; borrowed until the end of the POST */
@@ -30,7 +30,7 @@ typedef struct plx_http_request {
     /* May be sent again when a kept connection turns out to be closed before a byte of the answer
      * came, although the application may have seen it. */
     bool repeatable;
-} plx_http_request;
+} plx_http_question;
 
 typedef struct plx_http_result {
     /* 0: status and body are whole. Else PLX_E_TIMEOUT; PLX_E_DOWN (no connection, or broken off
@@ -45,7 +45,7 @@ typedef struct plx_http_result {
 typedef void plx_http_done(void *arg, const plx_http_result *result);
 
 /* The callback comes once, never before the return. Never NULL. */
-plx_http_post *plx_http_client_post(plx_http_client *client, const plx_http_request *request,
+plx_http_post *plx_http_client_post(plx_http_client *client, const plx_http_question *request,
                                     plx_http_done *done, void *arg);
 /* Breaks it off: the callback will not come. Not from inside it. */
 void plx_http_post_drop(plx_http_post *post);

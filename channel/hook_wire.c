@@ -1,0 +1,60 @@
+/* The signature of questions, and what answers are worth. */
+#include "channel/hook_wire.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/error.h"
+#include "base/json_scan.h"
+#include <stdio.h>
+
+void plx_hook_sign(plx_slice secret, plx_slice body, char out[PLX_HOOK_SIGNATURE_SIZE])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[PLX_DIGEST_MAX];
+    size_t len = plx_digest_len(PLX_SHA256);
+    plx_buf text;
+    int n;
+
+    plx_buf_init(&text, 0);
+    plx_buf_u64(&text, plx_wall_ms() / 1000);
+    n = snprintf(out, PLX_HOOK_SIGNATURE_SIZE, "t=%s,v1=", plx_buf_cstr(&text));
+    plx_buf_byte(&text, '.');
+    plx_buf_add(&text, body);
+    plx_hmac(PLX_SHA256, secret, plx_buf_slice(&text), mac);
+    plx_buf_fini(&text);
+    out += n;
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[mac[i] >> 4];
+        *out++ = digits[mac[i] & 15];
+    }
+    *out = '\0';
+}
+
+int plx_hook_judge(const plx_http_result *r, plx_slice *json, const char **why)
+{
+    plx_json_value value;
+    size_t i = 0;
+
+    *why = r->why;
+    if (r->err != 0)
+        return r->err == PLX_E_TOOBIG ? PLX_E_INVALID : r->err;
+    *why =
+        r->status >= 300 && r->status < 400 ? "it redirects" : "its status is neither 200 nor 204";
+    if (r->status != 200 && r->status != 204)
+        return PLX_E_INVALID;
+    while (i < r->body.len && strchr(" \t\r\n", r->body.data[i]) && r->body.data[i])
+        i++;
+    *json = plx_slice_make(NULL, 0);
+    if (r->status == 204 || i == r->body.len)
+        return 0;
+    *why = "its answer is no JSON object";
+    if (plx_json_check(r->body, &value) != 0 || value.type != PLX_JSON_OBJECT)
+        return PLX_E_INVALID;
+    *json = value.text;
+    return 0;
+}
+
+bool plx_hook_is_sick(const plx_http_result *r)
+{
+    return r->err == PLX_E_DOWN || r->err == PLX_E_TIMEOUT || r->status >= 500;
+}
