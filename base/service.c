@@ -1,3 +1,4 @@
+/* See service.h. */
 #include "base/service.h"
 #include "base/log.h"
 

@@ -1,8 +1,8 @@
 /* The public C interface of channel backends: what a Phoenix channel module is in Elixir.
  *
  * A backend decides what happens on a topic: who may join, what a client's push
- * does, what a subscriber gets to see. `relay` and `echo` are built in and use
- * nothing but this header; a shared object named in the configuration
+ * does, what a subscriber gets to see. `relay`, `echo` and `http` are built
+ * in; a shared object named in the configuration
  * (backend = "module", path = "...") exports the function pollux_backend, and one
  * named by a socket section (module = "...") the function pollux_socket (both at
  * the end of this page).

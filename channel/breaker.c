@@ -1,3 +1,4 @@
+/* See breaker.h. */
 #include "channel/breaker.h"
 
 bool plx_breaker_pass(plx_breaker *b, uint64_t now_ms, bool *trial)

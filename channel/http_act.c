@@ -1,3 +1,4 @@
+/* See http_act.h. */
 #include "channel/http_act.h"
 
 #include "base/error.h"

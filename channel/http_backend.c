@@ -1,3 +1,4 @@
+/* See http_backend.h. */
 #include "channel/http_backend.h"
 
 #include "base/alloc.h"
@@ -134,36 +135,38 @@ static void ask_join(plx_http_channel *c, asked *q)
 static void join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
 {
     plx_http_channel *c = state;
-    const plx_http_ask document = {.question = PLX_HTTP_JOIN,
-                                   .channel = ch,
-                                   .message_id = plx_call_message_id(call),
-                                   .payload = payload};
 
-    if (!c->joins)
+    if (!c->joins) {
         plx_call_ok(call, plx_empty_object);
-    else if (!c->hook)
+    } else if (!c->hook) {
         unavailable(call);
-    else
+    } else {
+        const plx_http_ask document = {.question = PLX_HTTP_JOIN,
+                                       .channel = ch,
+                                       .message_id = plx_call_message_id(call),
+                                       .payload = payload};
         ask_join(c, asked_new(c, call, &document));
+    }
 }
 
 static void handle_in(void *state, plx_channel *ch, plx_call *call, plx_slice event,
                       plx_payload payload)
 {
     plx_http_channel *c = state;
-    const plx_http_ask document = {.question = PLX_HTTP_PUSH,
-                                   .channel = ch,
-                                   .message_id = plx_call_message_id(call),
-                                   .payload = payload,
-                                   .event = event,
-                                   .ref = call->ref};
 
-    if (!c->pushes || (c->config->events.count > 0 && !has(&c->config->events, event)))
+    if (!c->pushes || (c->config->events.count > 0 && !has(&c->config->events, event))) {
         plx_relay_backend.handle_in(NULL, ch, call, event, payload);
-    else if (!c->hook)
+    } else if (!c->hook) {
         unavailable(call);
-    else
+    } else {
+        const plx_http_ask document = {.question = PLX_HTTP_PUSH,
+                                       .channel = ch,
+                                       .message_id = plx_call_message_id(call),
+                                       .payload = payload,
+                                       .event = event,
+                                       .ref = call->ref};
         send(asked_new(c, call, &document));
+    }
 }
 
 static void terminate(void *state, plx_channel *ch, enum plx_end_reason reason)

@@ -1,3 +1,4 @@
+/* See http_leave.h. */
 #include "channel/http_leave.h"
 
 #include "base/alloc.h"

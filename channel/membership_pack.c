@@ -3,7 +3,7 @@
  *     KIND LENGTH ":" BYTES   for join_ref and ref; KIND: n(ull), s(tring), j(son)
  *     "a" LENGTH ":" BYTES    the assigns; absent when there are none
  *     "b" LENGTH ":" DECIMAL  the bucket of the rule `rate`; absent before the first push
- *     "t" "w" "d" ...         its presence: see track.c
+ *     "t" "w" "d" ...         its presence: see track_record.c
  *
  * Only Pollux writes and reads it, but what comes from Redis is checked like
  * anything else.

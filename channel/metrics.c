@@ -1,3 +1,4 @@
+/* See metrics.h. */
 #include "channel/metrics.h"
 
 #include "channel/report.h"

@@ -1,3 +1,4 @@
+/* See parting.h. */
 #include "channel/parting.h"
 
 #include "base/crypto.h"

@@ -1,3 +1,4 @@
+/* See recovery.h. */
 #include "channel/recovery.h"
 
 #include "base/json_scan.h"

@@ -1,3 +1,4 @@
+/* See report.h. */
 #include "channel/report.h"
 
 #include "base/json_scan.h"

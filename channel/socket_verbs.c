@@ -247,8 +247,10 @@ int plx_socket_check_broadcast(const plx_socket *s, plx_slice topic, plx_slice e
     if (topic.len > PLX_NAME_MAX || event.len > PLX_NAME_MAX ||
         payload.bytes.len > plx_socket_payload_max(s))
         return PLX_E_TOOBIG;
+    if (payload.kind != PLX_PAYLOAD_BINARY)
+        return 0;
     plx_socket_retain(s, topic, &p);
-    return payload.kind == PLX_PAYLOAD_BINARY && p.history_size > 0 ? PLX_E_INVALID : 0;
+    return p.history_size > 0 ? PLX_E_INVALID : 0;
 }
 
 static int publish(plx_call *call, plx_slice topic, plx_slice event, plx_payload payload,

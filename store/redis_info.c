@@ -1,3 +1,4 @@
+/* See redis_info.h. */
 #include "store/redis_info.h"
 #include "base/alloc.h"
 #include "base/error.h"

@@ -1,3 +1,4 @@
+/* See rules.h. */
 #include "store/rules.h"
 #include "base/alloc.h"
 #include "base/json_scan.h"

@@ -1,4 +1,4 @@
-/* What topic.c shares with the feeds. */
+/* What topic.c shares with the rest of store/. */
 #ifndef PLX_STORE_TOPIC_INTERNAL_H
 #define PLX_STORE_TOPIC_INTERNAL_H
 

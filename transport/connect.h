@@ -37,7 +37,8 @@ typedef struct plx_connected {
     uint64_t expires_ms; /* the socket is to be closed at this time of the wall clock; 0: never */
 } plx_connected;
 
-/* err: 0, PLX_E_DENIED (403: logged with its reason), PLX_E_INVALID (400: the query is no text), or
+/* err: 0, PLX_E_DENIED (403: logged with its reason), PLX_E_INVALID (400: the query is no text, or
+ * too large), or
  * PLX_E_DOWN (the application could not be asked, or answered wrongly: come again). */
 typedef void plx_connect_cb(void *arg, int err, const plx_connected *connected);
 
@@ -45,7 +46,8 @@ typedef struct plx_connecting plx_connecting;
 
 /* Judges. NULL: cb was called. Else the application is asked, and cb is called once it has answered
  * or its time (auth.timeout_ms) is over, unless that is cancelled; the handle is valid until then.
- * c and what it points to is borrowed until the return only. */
+ * c, its request, path_vars and token are borrowed until the return only; its socket and what asks
+ * for it (configuration, hook, module) until the callback or the cancel. */
 plx_connecting *plx_connect_start(const plx_connect *c, plx_connect_cb *cb, void *arg);
 /* The callback will not come. */
 void plx_connect_cancel(plx_connecting *connecting);

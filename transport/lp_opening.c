@@ -1,3 +1,4 @@
+/* See lp_opening.h. */
 #include "transport/lp_opening.h"
 
 #include "base/alloc.h"

@@ -375,9 +375,10 @@ static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
     poll_topic *topic = PLX_CONTAINER(t, poll_topic, merge);
     if (topic->judged && plx_intercepts(topic->judged, e))
         e = plx_lp_judge_event(p, topic, e);
-    plx_blob *text =
-        e && !topic->crashed ? plx_encode_event_quoted(p->cursor.vsn, t->with_position, e) : NULL;
-    if (text == NULL && e && !topic->crashed)
+    if (e == NULL || topic->crashed)
+        return NULL;
+    plx_blob *text = plx_encode_event_quoted(p->cursor.vsn, t->with_position, e);
+    if (text == NULL)
         p->lp->skipped_binary++;
     return text;
 }

@@ -193,7 +193,6 @@ static void on_report(plx_control *control, plx_slice about, plx_buf *out)
     plx_report_count(report, "slow", c.slow);
     plx_report_count(report, "faults", c.faults);
     plx_report_count(report, "idle", c.idle);
-    plx_report_count(report, "expired", c.expired);
     plx_report_count(report, "skipped", c.skipped);
     tell_about(s, about, report);
     plx_report_finish(report, out);

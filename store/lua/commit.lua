@@ -63,6 +63,7 @@ local function drop_entries(field)
 end
 
 local function write_timers()
+  if ARGV[12] == '0' then return end
   for _ = 1, tonumber(ARGV[12]) do
     local field, ms, message = arg(), tonumber(arg()), arg()
     if message ~= '' and ms > 0 then

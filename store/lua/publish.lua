@@ -41,10 +41,14 @@ epoch, offset = broadcast({meta = meta, log = log, channel = ARGV[6], fresh = AR
 
 -- The last message of each event: "offset kind payload". What is there of another type is not ours.
 local function remember(latest, ttl)
-  if type(redis.pcall('HLEN', latest)) ~= 'number' then redis.call('DEL', latest) end
+  local events = redis.pcall('HLEN', latest)
+  if type(events) ~= 'number' then
+    redis.call('DEL', latest)
+    events = 0
+  end
   if #payload > tonumber(ARGV[17]) then
     redis.call('HDEL', latest, event)
-  elseif redis.call('HEXISTS', latest, event) == 1 or redis.call('HLEN', latest) < tonumber(ARGV[16]) then
+  elseif redis.call('HEXISTS', latest, event) == 1 or events < tonumber(ARGV[16]) then
     redis.call('HSET', latest, event, offset .. ' ' .. kind .. ' ' .. payload)
   end
   redis.call('EXPIRE', latest, ttl)

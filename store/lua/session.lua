@@ -75,9 +75,10 @@ local function first_entry()
 end
 
 local function work(fence, entry)
-  local mount, vsn, params, claims, id, slot = get('mount', 'vsn', 'params', 'claims', 'id', 'slot')
+  local mount, vsn, params, claims, id, slot, note =
+    get('mount', 'vsn', 'params', 'claims', 'id', 'slot', 'note')
   return {fence, mount, vsn, params, claims, id, slot, redis.call('HGETALL', slots),
-    redis.call('HGETALL', state), entry or false, get('note') or '',
+    redis.call('HGETALL', state), entry or false, note or '',
     redis.call('ZRANGE', due, 0, -1)}
 end
 
