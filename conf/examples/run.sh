@@ -200,7 +200,8 @@ access_log off;"
 }
 
 frame_apache() {
-    local m loaded="mpm_event authn_core authn_file authz_core authz_host authz_user auth_basic mime alias env proxy proxy_fcgi proxy_http cgid"
+    # mod_cgi where a site has mod_cgid: that has a process which may miss the one SIGTERM it gets with -X.
+    local m loaded="mpm_event authn_core authn_file authz_core authz_host authz_user auth_basic mime alias env proxy proxy_fcgi proxy_http cgi"
     echo "ServerRoot \"$work\"
 ServerName 127.0.0.1
 Listen 127.0.0.1:$port
@@ -209,7 +210,7 @@ ErrorLog $run/web.log
 DefaultRuntimeDir $run
 DocumentRoot \"$site\""
     for m in $loaded; do echo "LoadModule ${m}_module /usr/lib/apache2/modules/mod_$m.so"; done
-    printf 'TypesConfig /etc/mime.types\nScriptSock %s/cgid.sock\n' "$run"
+    echo "TypesConfig /etc/mime.types"
     translate "$here/$name/apache.conf"
 }
 

@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { request } from './http.mjs';
+import { alive, descendants } from './proc.mjs';
 import { Program } from './servers.mjs';
 import { freePort, ROOT, SLOW } from './stack.mjs';
 import { until } from './wait.mjs';
@@ -37,7 +38,7 @@ async function start(command, args, dir, port, probe) {
     await program.stop('SIGKILL').catch(() => {});
     throw new Error(`${e.message}\n${program.text}${logs(dir)}`);
   }
-  return { url, port, logs: () => program.text + logs(dir), stop: () => program.stop('SIGTERM') };
+  return { url, port, pid: program.pid, logs: () => program.text + logs(dir), stop: () => program.stop('SIGTERM') };
 }
 
 const logs = (dir) => fs.readdirSync(dir).filter((f) => /log$/.test(f)).map((f) => `--- ${f}\n${fs.readFileSync(path.join(dir, f), 'utf8').slice(-3000)}`).join('\n');
@@ -79,5 +80,22 @@ export async function apache(dir, text) {
   fs.writeFileSync(file, `ServerRoot "${dir}"\nServerName 127.0.0.1\nListen 127.0.0.1:${port}\nPidFile ${dir}/httpd.pid\nErrorLog ${dir}/error.log\n${ROOTED ? 'User nobody\nGroup nogroup\n' : ''}DefaultRuntimeDir ${dir}
 ${load}\nTypesConfig /etc/mime.types\nDocumentRoot "${dir}/htdocs"\nScriptSock ${dir}/cgid.sock
 StartServers 1\nThreadsPerChild 32\nMaxRequestWorkers 64\nMinSpareThreads 8\nMaxSpareThreads 64\n<Directory "${dir}">\nRequire all granted\n</Directory>\n${text}\n`);
-  return start('/usr/sbin/apache2', ['-X', '-f', file], dir, port, '/');
+  const server = await start('/usr/sbin/apache2', ['-X', '-f', file], dir, port, '/');
+  return { ...server, stop: () => stopApache(server) };
+}
+
+/**
+ * mod_cgid's daemon looks at its flag and then waits in accept(): a SIGTERM between the two is lost.
+ * Apache's parent would repeat it; with -X there is none, so we do.
+ */
+async function stopApache(server) {
+  const below = descendants(server.pid);
+  const again = setInterval(() => {
+    for (const p of below) if (alive(p)) process.kill(p.pid, 'SIGTERM');
+  }, 250);
+  try {
+    return await server.stop();
+  } finally {
+    clearInterval(again);
+  }
 }
