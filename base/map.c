@@ -20,11 +20,11 @@
 
 #define SMALLEST 8
 
+/* Small, because half of a table is empty. */
 typedef struct slot {
-    uint64_t hash;
     const char *key; /* value NULL: NULL here is an empty slot, `tombstone` a removed entry */
-    size_t key_len;
     void *value;
+    uint32_t key_len, hash;
 } slot;
 
 struct plx_map {
@@ -64,7 +64,7 @@ static void sip_round(uint64_t v[4])
 
 /* SipHash-1-3 (Aumasson and Bernstein), but for the byte order of words: the values never leave the
  * process. */
-static uint64_t hash_of(plx_slice key)
+static uint32_t hash_of(plx_slice key)
 {
     uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575u, hash_key[1] ^ 0x646f72616e646f6du,
                      hash_key[0] ^ 0x6c7967656e657261u, hash_key[1] ^ 0x7465646279746573u};
@@ -84,7 +84,7 @@ static uint64_t hash_of(plx_slice key)
     v[2] ^= 0xff;
     for (int i = 0; i < 3; i++)
         sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
 }
 
 plx_map *plx_map_new(void)
@@ -107,7 +107,7 @@ size_t plx_map_count(const plx_map *m)
 }
 
 /* The entry with this key, or NULL. There is always an empty slot to stop at. */
-static slot *find(const plx_map *m, plx_slice key, uint64_t hash)
+static slot *find(const plx_map *m, plx_slice key, uint32_t hash)
 {
     if (m->count == 0)
         return NULL;
@@ -123,7 +123,7 @@ static slot *find(const plx_map *m, plx_slice key, uint64_t hash)
 }
 
 /* The first slot of the key's run that is free, empty or tombstone. */
-static slot *find_free(const plx_map *m, uint64_t hash)
+static slot *find_free(const plx_map *m, uint32_t hash)
 {
     size_t i = hash & (m->cap - 1);
     while (m->slots[i].value)
@@ -160,8 +160,8 @@ void *plx_map_get(const plx_map *m, plx_slice key)
 
 void *plx_map_put(plx_map *m, plx_slice key, void *value)
 {
-    assert(value);
-    uint64_t hash = hash_of(key);
+    assert(value && key.len <= UINT32_MAX);
+    uint32_t hash = hash_of(key);
     slot *s = find(m, key, hash);
     if (s) {
         void *before = s->value;
@@ -176,7 +176,7 @@ void *plx_map_put(plx_map *m, plx_slice key, void *value)
         m->used++;
     /* An empty key may come without a pointer, which in a slot means something else; but then the
      * value says that the slot is taken. */
-    *s = (slot){.hash = hash, .key = key.data, .key_len = key.len, .value = value};
+    *s = (slot){.hash = hash, .key = key.data, .key_len = (uint32_t)key.len, .value = value};
     m->count++;
     return NULL;
 }
