@@ -51,6 +51,13 @@ static void grow(plx_buf *b, size_t need)
     b->cap = cap;
 }
 
+void plx_buf_size(plx_buf *b, size_t size)
+{
+    assert(!b->data && size <= room_left(b));
+    b->data = plx_alloc(size);
+    b->cap = size;
+}
+
 char *plx_buf_reserve(plx_buf *b, size_t len)
 {
     if (len > room_left(b)) {

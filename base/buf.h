@@ -19,6 +19,9 @@ typedef struct plx_buf {
 
 /* Prepares an empty buffer that may grow to max bytes (0: only size_t bounds it). No allocation. */
 void plx_buf_init(plx_buf *b, size_t max);
+/* Gives an empty buffer that has no memory yet room for exactly `size` bytes (within its bound), as
+ * for something that stays for long; more may be appended nevertheless. */
+void plx_buf_size(plx_buf *b, size_t size);
 /* Frees the memory; the buffer is empty and usable again with the same bound. */
 void plx_buf_fini(plx_buf *b);
 /* Empties without freeing; clears `failed`. */

@@ -21,6 +21,8 @@ static bool is_kept(const char *var)
 {
     size_t len = strcspn(var, "=");
 
+    if (var[len] == '\0')
+        return false;
     if (strncmp(var, "HTTP_", 5) == 0)
         return true;
     for (size_t i = 0; i < sizeof kept_names / sizeof kept_names[0]; i++)
@@ -29,10 +31,17 @@ static bool is_kept(const char *var)
     return false;
 }
 
+/* In a block that is no larger than they need: a poll keeps it while it is parked. */
 static void keep_vars(plx_request *r, char *const *vars)
 {
+    size_t size = 0;
+
+    for (char *const *v = vars; *v != NULL; v++)
+        if (is_kept(*v))
+            size += strlen(*v) + 1;
+    plx_buf_size(&r->vars, size);
     for (; *vars != NULL; vars++)
-        if (is_kept(*vars) && strchr(*vars, '=') != NULL)
+        if (is_kept(*vars))
             plx_buf_append(&r->vars, *vars, strlen(*vars) + 1);
 }
 

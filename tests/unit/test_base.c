@@ -297,6 +297,25 @@ static void buf_reserve_commit_consume(void **state)
     plx_buf_fini(&b);
 }
 
+static void buf_of_a_known_size_is_no_larger(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 200; size++) {
+        plx_buf b;
+        plx_buf_init(&b, 0);
+        plx_buf_size(&b, size);
+        assert_int_equal(b.cap, size);
+        for (size_t i = 0; i < size; i++)
+            plx_buf_byte(&b, 'x');
+        assert_int_equal(b.cap, size);
+        assert_int_equal(b.len, size);
+        /* It grows like any other. */
+        assert_int_equal(plx_buf_str(&b, "more"), 0);
+        assert_string_equal(plx_buf_cstr(&b) + size, "more");
+        plx_buf_fini(&b);
+    }
+}
+
 static void buf_cstr_of_nothing(void **state)
 {
     (void)state;
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test(alloc_strings),
         cmocka_unit_test(alloc_aborts_when_refused),
         cmocka_unit_test(buf_appends),
+        cmocka_unit_test(buf_of_a_known_size_is_no_larger),
         cmocka_unit_test(buf_bound_is_exact),
         cmocka_unit_test(buf_printf_of_every_length),
         cmocka_unit_test(buf_failure_changes_nothing_but_the_mark),
