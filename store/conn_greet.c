@@ -23,11 +23,9 @@ static void greeted(const plx_done *done, int err, const redisReply *reply)
 
 static void greet(plx_conn *c, plx_command *command, plx_answer_fn *answer)
 {
-    int err = plx_command_finish(command);
-    assert(err == 0);
-    (void)err;
-    plx_conn_write_pending(
-        c, plx_conn_new_pending(c, command, PLX_SEND_GREETING, answer, PLX_DONE(NULL, c)));
+    plx_pending *p = plx_conn_new_pending(c, command, PLX_SEND_GREETING, answer, PLX_DONE(NULL, c));
+    assert(p->err == 0);
+    plx_conn_write_pending(c, p);
 }
 
 void plx_conn_greet(plx_conn *c, plx_command *command)

@@ -23,10 +23,11 @@ typedef struct plx_pending {
     plx_list node;
     plx_answer_fn *answer; /* may be NULL */
     plx_done done;
-    plx_command command;
     uint64_t sent_ms;
     unsigned flags, tries;
     int err;
+    size_t len;
+    char *wire; /* the command: kept until its answer, in case it has to be sent again */
 } plx_pending;
 
 struct plx_conn {
@@ -54,6 +55,7 @@ struct plx_conn {
 };
 
 /* conn_queue.c */
+/* Takes the command, completed or not: p->err is 0, or why it can't be sent. */
 plx_pending *plx_conn_new_pending(plx_conn *c, plx_command *command, unsigned flags,
                                   plx_answer_fn *answer, plx_done done);
 /* Gives it to hiredis; it then waits in `sent`. */

@@ -14,8 +14,8 @@
 
 static void free_pending(plx_conn *c, plx_pending *p)
 {
-    c->outstanding_bytes -= p->command.bytes.len;
-    plx_command_fini(&p->command);
+    c->outstanding_bytes -= p->len;
+    free(p->wire);
     free(p);
 }
 
@@ -60,23 +60,31 @@ void plx_conn_fail_all(plx_conn *c, plx_list *list, int err)
 plx_pending *plx_conn_new_pending(plx_conn *c, plx_command *command, unsigned flags,
                                   plx_answer_fn *answer, plx_done done)
 {
-    plx_pending *p = plx_alloc_zero(1, sizeof *p);
+    int err = plx_command_finish(command);
+    plx_slice wire = err == 0 ? plx_command_wire(command) : plx_slice_make("", 0);
+    plx_pending *p = plx_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
     plx_list_init(&p->node);
     p->answer = answer;
     p->done = done;
     p->flags = flags;
-    p->command = *command;
-    c->outstanding_bytes += p->command.bytes.len;
+    p->err = err;
+    p->len = wire.len;
+    /* In a small block of its own: what is larger leaves, when the answer has come, gaps between
+     * the blocks that a join makes meanwhile for long, and these fill them badly. */
+    p->wire = plx_alloc(wire.len);
+    memcpy(p->wire, wire.data, wire.len);
+    c->outstanding_bytes += wire.len;
+    plx_command_fini(command);
     return p;
 }
 
 void plx_conn_send(plx_conn *c, plx_command *command, unsigned flags, plx_answer_fn *answer,
                    plx_done done)
 {
-    int err = plx_command_finish(command);
     plx_pending *p = plx_conn_new_pending(c, command, flags, answer, done);
-    if (err) {
-        fail_later(c, p, err);
+    if (p->err) {
+        fail_later(c, p, p->err);
     } else if (c->state != PLX_CONN_UP && c->attempted) {
         fail_later(c, p, PLX_E_DOWN);
     } else if (c->outstanding_bytes > OUTSTANDING_MAX) {
@@ -91,8 +99,7 @@ void plx_conn_send(plx_conn *c, plx_command *command, unsigned flags, plx_answer
 
 void plx_conn_write_pending(plx_conn *c, plx_pending *p)
 {
-    plx_slice wire = plx_command_wire(&p->command);
-    redisAppendFormattedCommand(c->redis, wire.data, wire.len);
+    redisAppendFormattedCommand(c->redis, p->wire, p->len);
     p->sent_ms = plx_now_ms();
     if (p->flags & PLX_SEND_NO_REPLY)
         free_pending(c, p);
