@@ -53,7 +53,6 @@ void plx_ws_conn_new(plx_ws_server *s, int fd)
     plx_list_init(&c->same_id);
     plx_list_init(&c->node);
     plx_list_push(&s->conns, &c->node);
-    c->head = plx_ws_head_new();
     ev_io_init(&c->io, on_io, fd, EV_READ);
     /* What has arrived is read before a deadline is judged, also after this process was stopped for
      * a while. */

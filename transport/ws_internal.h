@@ -55,7 +55,7 @@ typedef struct plx_ws_conn {
     plx_list same_id;                /* ring of the connections with one socket id */
     plx_socket *socket;              /* from OPEN on; freed soon after */
     const plx_socket_config *config; /* of its mount, once known */
-    plx_ws_head *head;               /* while READING_HEAD and ASKING */
+    plx_ws_head *head;               /* while READING_HEAD, from the first byte on, and ASKING */
     plx_connecting *asking;          /* while ASKING */
     plx_ws_expiry *expiry;           /* NULL: its token never runs out */
     plx_ws_holds *holds;             /* NULL until something had to wait */

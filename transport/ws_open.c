@@ -220,6 +220,8 @@ void plx_ws_open_feed(plx_ws_conn *c, char **bytes, size_t *len)
 {
     size_t used;
     const char *why;
+    if (!c->head)
+        c->head = plx_ws_head_new();
     enum plx_ws_head_state state = plx_ws_head_feed(c->head, plx_slice_make(*bytes, *len), &used);
     *bytes += used;
     *len -= used;
