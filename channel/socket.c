@@ -28,7 +28,6 @@ plx_socket *plx_socket_new(const plx_socket_init *init)
     s->transport = init->transport;
     s->store = init->store;
     s->channels = init->channels;
-    s->max_channels = init->max_channels;
     s->session = place(&end, init->session);
     s->id = place(&end, init->id);
     s->params = place(&end, init->params);

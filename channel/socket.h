@@ -55,14 +55,12 @@ struct plx_membership {
     plx_list node; /* in socket->memberships */
     plx_socket *socket;
     const plx_channel_entry *entry;
-    enum plx_membership_state state;
-    plx_slice topic;      /* owned */
-    plx_term join_ref;    /* as sent: the join's reply and phx_close carry it; owned */
-    plx_term ref;         /* of the join; stands in for a null join_ref later; owned */
-    plx_slice assigns;    /* JSON object; owned */
-    bool assigns_changed; /* or anything else of its record since plx_socket_restore / the join */
-    uint64_t bucket;      /* of the rule `rate`: see channel/rate.h */
-    plx_position start;   /* deliveries begin after it; final when nothing is pending */
+    plx_slice topic;    /* owned */
+    plx_term join_ref;  /* as sent: the join's reply and phx_close carry it; owned */
+    plx_term ref;       /* of the join; stands in for a null join_ref later; owned */
+    plx_slice assigns;  /* JSON object; owned */
+    uint64_t bucket;    /* of the rule `rate`: see channel/rate.h */
+    plx_position start; /* deliveries begin after it; final when nothing is pending */
     /* Presence diffs up to this offset (of start's epoch) are not for it: the state that it joined
      * with holds them. It is where the topic stood at the join. */
     uint64_t diffs_after;
@@ -73,24 +71,25 @@ struct plx_membership {
     struct plx_timers *timers; /* NULL: it has none; see timers.h */
     plx_diffs diffs;           /* which diffs are for it; WebSocket: kept by the transport */
     unsigned refs;
-    uint32_t joined_as; /* the number of its join in its inbox entry */
-    bool restored;      /* plx_socket_restore made it */
-    bool noted;         /* plx_owner_note */
-    bool accepted;      /* by the backend: terminate is due at the end */
-    bool opened;        /* ops->open was called: ops->closed is due */
-    bool shown;         /* the message that opens it was emitted */
-    bool over;          /* its last message was emitted */
-    bool held;          /* plx_membership_hold */
-    bool gone;          /* ops->closed was called, or never will be */
-    bool replaced;      /* its deliveries have gone over to a newer membership */
-    bool goes_back;     /* it begins at start, whatever the one that it replaces was given */
-    bool continues;     /* the one that it replaced delivers everything up to where it was found */
+    uint32_t joined_as;       /* the number of its join in its inbox entry */
+    uint8_t state;            /* enum plx_membership_state */
+    bool assigns_changed : 1; /* or more of its record, since it was restored or joined */
+    bool restored : 1;        /* plx_socket_restore made it */
+    bool noted : 1;           /* plx_owner_note */
+    bool accepted : 1;        /* by the backend: terminate is due at the end */
+    bool opened : 1;          /* ops->open was called: ops->closed is due */
+    bool shown : 1;           /* the message that opens it was emitted */
+    bool over : 1;            /* its last message was emitted */
+    bool held : 1;            /* plx_membership_hold */
+    bool gone : 1;            /* ops->closed was called, or never will be */
+    bool replaced : 1;        /* its deliveries have gone over to a newer membership */
+    bool goes_back : 1;       /* it begins at start, whatever the one that it replaces was given */
+    bool continues : 1; /* the one that it replaced delivers everything up to where it was found */
 
-    plx_feed_watch watch; /* WebSocket: its deliveries */
     uint32_t slot;        /* long-poll: its slot number */
+    plx_feed_watch watch; /* WebSocket: its deliveries */
     void *transport;      /* free for the transport; NULL at first, which frees it in `closed` */
-    plx_roster *roster;   /* WebSocket: of a topic on which it tracks something; the transport's */
-    void *presence;       /* like `transport`: the state that it waits for */
+    void *presence;       /* like `transport`: WebSocket: the state that it waits for */
 };
 
 /* join_ref that pushes and later replies carry: the one sent, or the join's ref when it was null.
@@ -101,6 +100,7 @@ typedef struct plx_socket_ops {
     const char *name; /* "websocket" | "longpoll" */
     bool leased;      /* what it tracks is held by this worker's lease, not by the session's own */
     bool lasting;     /* the socket lives as long as its client is there: its timers run here */
+    unsigned max_channels; /* the transport's own bound; 0: none */
     /* The next message for this socket. The transport copies or encodes it at once. */
     void (*emit)(plx_socket *s, const plx_out *out);
     /* The join was accepted at m->start. The transport arranges deliveries from there on and calls
@@ -132,10 +132,7 @@ struct plx_socket {
     plx_slice params, claims;     /* JSON objects; owned */
     plx_list memberships;         /* plx_membership.node, oldest first */
     unsigned membership_count;    /* live ones */
-    size_t max_channels;          /* the transport's own bound; 0: none */
     unsigned pending;             /* calls, positions and broadcasts without an answer */
-    bool closing;                 /* freed by its transport; calls still refer to it */
-    bool keeps_presence;          /* its end untracks nothing: the transport does */
     plx_membership *leaving;      /* whose terminate is being called, and the call on which */
     struct plx_call *farewell;    /* ... its broadcasts hang; NULL: it made none so far */
     /* Who waits for the partings at its end (channel/parting.h), or NULL. */
@@ -148,16 +145,18 @@ struct plx_socket {
         next_index; /* of the next message of the entry (its broadcasts are numbered below it) */
     /* The core's own. */
     unsigned refs;
-    plx_spent spent;            /* buckets of topics that were left */
-    uint64_t message_ms;        /* when the message that is handled came: entry_ms, or plx_now_ms */
-    uint16_t depth;             /* entered this often: memberships are freed at depth 0 */
-    bool reap;                  /* a membership is over */
-    bool was_busy, was_pending; /* when it was entered */
+    plx_spent spent;     /* buckets of topics that were left */
+    uint64_t message_ms; /* when the message that is handled came: entry_ms, or plx_now_ms */
     uint32_t waiting_bytes, inflight_bytes;
+    uint16_t depth;                     /* entered this often: memberships are freed at depth 0 */
+    bool reap : 1;                      /* a membership is over */
+    bool was_busy : 1, was_pending : 1; /* when it was entered */
+    bool closing : 1;                   /* freed by its transport; calls still refer to it */
+    bool keeps_presence : 1;            /* its end untracks nothing: the transport does */
     /* Redis could not be asked for a position or a broadcast (PLX_E_DOWN, PLX_E_TIMEOUT). A
      * long-poll transport then drops this socket and works the same inbox entry again later:
      * broadcasts that did take effect are known by their producer. */
-    bool unavailable;
+    bool unavailable : 1;
 };
 
 typedef struct plx_socket_init {
@@ -166,7 +165,6 @@ typedef struct plx_socket_init {
     plx_store *store;
     const plx_channels *channels;
     plx_slice session, id, params, claims; /* copied */
-    size_t max_channels;                   /* the transport's own bound; 0: none */
 } plx_socket_init;
 
 /* The slices are copied, the rest is borrowed for as long as the socket lives. It is given back

@@ -45,7 +45,7 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
 static bool is_full(const plx_socket *s)
 {
     return s->membership_count >= s->channels->config->max_channels ||
-           (s->max_channels > 0 && s->membership_count >= s->max_channels);
+           (s->ops->max_channels > 0 && s->membership_count >= s->ops->max_channels);
 }
 
 void plx_socket_join(plx_socket *s, const plx_message *m, uint32_t number)

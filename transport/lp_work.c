@@ -216,6 +216,7 @@ static void idle(plx_socket *s)
 
 static const plx_socket_ops ops = {
     .name = "longpoll",
+    .max_channels = PLX_LP_CHANNELS,
     .emit = emit,
     .open = open_membership,
     .closed = closed,
@@ -283,7 +284,6 @@ plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *tran
         .id = work->id,
         .params = work->params,
         .claims = work->claims,
-        .max_channels = PLX_LP_CHANNELS,
     };
     plx_socket *s = plx_socket_new(&init);
     plx_spent_unpack(&s->spent, work->note);

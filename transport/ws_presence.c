@@ -24,6 +24,12 @@ static plx_ws_conn *conn_of(const plx_membership *m)
     return m->socket->transport;
 }
 
+/* Of a topic on which m tracks something, or NULL. */
+static plx_roster *roster_of(const plx_membership *m)
+{
+    return m->transport;
+}
+
 static void start_patience(plx_ws_server *s)
 {
     if (ev_is_active(&s->patience) || plx_list_empty(&s->waiting))
@@ -62,7 +68,7 @@ static void ask(waiting *w)
     w->asked = true;
     memcpy(p->epoch, w->m->watch.epoch, sizeof p->epoch);
     p->offset = w->m->diffs.at;
-    plx_roster_wait_start(w->m->roster, &w->roster, p);
+    plx_roster_wait_start(roster_of(w->m), &w->roster, p);
 }
 
 static void give(plx_membership *m, plx_event *state)
@@ -110,8 +116,8 @@ static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
 void plx_ws_presence_wait(plx_membership *m)
 {
     waiting *w = m->presence;
-    if (!m->roster)
-        m->roster = plx_roster_open(m->socket->store, m->topic, &m->entry->rules);
+    if (!roster_of(m))
+        m->transport = plx_roster_open(m->socket->store, m->topic, &m->entry->rules);
     if (!w) {
         w = plx_alloc_zero(1, sizeof *w);
         w->m = m;
@@ -137,9 +143,9 @@ bool plx_ws_presence_take(plx_membership *m, plx_event *e)
 void plx_ws_presence_stop(plx_membership *m)
 {
     waiting_free(m);
-    if (m->roster)
-        plx_roster_close(m->roster);
-    m->roster = NULL;
+    if (roster_of(m))
+        plx_roster_close(roster_of(m));
+    m->transport = NULL;
 }
 
 /* ---- the lease ---- */

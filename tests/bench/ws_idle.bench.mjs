@@ -17,7 +17,7 @@ import { frame, newKey, OP } from '../lib/ws.mjs';
 import { until } from '../lib/wait.mjs';
 
 const SOCKETS = Number(process.argv[2] ?? 15000);
-const BOUND_BYTES = 1536;
+const BOUND_BYTES = 1200;
 const ROUNDS = 3;
 const AT_ONCE = 200;
 const PER_ADDRESS = 5000;
