@@ -6,7 +6,7 @@ import { LongPoll, Presence, Socket } from "./phoenix.mjs";
 
 const PUSH_TIMEOUT_MS = 10000;
 const TYPING_EVERY_MS = 2000;
-const EARLIER = 200; // places in the log that whoever enters looks back; conf/demo.conf keeps as many
+const EARLIER = 150; // places in the log that whoever enters looks back: fewer than conf/demo.conf keeps
 const FALLBACK_KEY = "phx:fallback:LongPoll"; // where phoenix.js remembers that it fell back
 
 // Without jitter all pages would come back in the same moment after an outage.

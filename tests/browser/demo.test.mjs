@@ -1,12 +1,13 @@
 // The demonstration in a real Chromium: two people chat, one of them without WebSocket; what the page
 // says about its connection is true.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { cable } from '../lib/cable.mjs';
-import { ROOT, SLOW, startStack } from '../lib/stack.mjs';
+import { bin, ROOT, SLOW, startStack } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
@@ -187,6 +188,16 @@ describe('demonstration', { skip: EXECUTABLE || process.env.CI ? false : 'Chromi
       assert.deepEqual(p.problems, []);
       await p.context().close();
     }
+  });
+
+  test('the command that the README gives shows in the room that the page enters by itself', TIMEOUT, async () => {
+    const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+    const [, command] = /^ +build\/release\/bin\/pollux --config state\/pollux.conf (publish .*)$/m.exec(readme);
+    const page = await enter('Mona', { room: '' });
+    execFileSync('sh', ['-c', `"$0" --config "$1" ${command}`, bin('pollux'), path.join(stack.state, 'pollux.conf')]);
+    await shows(page, /"text":"([^"]+)"/.exec(command)[1]);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
   });
 
   test('wide: the buttons of the head stand at its right end', TIMEOUT, async () => {
