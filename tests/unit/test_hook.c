@@ -572,15 +572,16 @@ static void fail_500(app *a, visit *v)
     visit_answer(v, 500, "{}");
 }
 
-/* What a web server says of the application behind it is what a refused connection would be: whoever
- * may ask again does so. What the application says itself is not. */
+/* What a web server says of the application behind it is what a refused connection would be:
+ * whoever may ask again does so. What the application says itself is not. */
 static void an_application_behind_a_web_server_is_down(void **state)
 {
     const struct {
         unsigned status;
         int err;
-    } all[] = {{500, PLX_E_INVALID}, {501, PLX_E_INVALID}, {502, PLX_E_DOWN},    {503, PLX_E_DOWN},
-               {504, PLX_E_DOWN},    {505, PLX_E_INVALID}, {404, PLX_E_INVALID}, {201, PLX_E_INVALID}};
+    } all[] = {{500, PLX_E_INVALID}, {501, PLX_E_INVALID}, {502, PLX_E_DOWN},
+               {503, PLX_E_DOWN},    {504, PLX_E_DOWN},    {505, PLX_E_INVALID},
+               {404, PLX_E_INVALID}, {201, PLX_E_INVALID}};
 
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
