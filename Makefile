@@ -123,7 +123,7 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
 $(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
-HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
+HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_hook_ask_for plx_question_cancel plx_hook_complain
 $(patsubst %,$(B)/unit/test_%,auth_hook connect lp_connect http_backend): \
   LDFLAGS += $(HOOK_FAKED:%=-Wl,--wrap=%)
 $(B)/unit/test_backends $(B)/unit/test_socket_recorded $(B)/unit/test_kit: | $(MODULES)
