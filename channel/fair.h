@@ -13,7 +13,7 @@ typedef struct plx_fair_share {
     plx_slice name;      /* its own copy */
 } plx_fair_share;
 
-plx_fair *plx_fair_new(void); /* never NULL */
+plx_fair *plx_fair_new(void);    /* never NULL */
 void plx_fair_free(plx_fair *f); /* everything must have been dropped */
 
 /* What this name has; NULL: nothing. Borrowed until something is dropped. */
