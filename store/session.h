@@ -161,6 +161,7 @@ typedef struct plx_work {
     const plx_slot_timer *timers; /* those that wait: slot and name */
     size_t timer_count;
     plx_entry entry; /* the one to work now */
+    bool again;      /* it was handed out before: whoever had it may have died over it */
 } plx_work;
 
 enum plx_post_result {

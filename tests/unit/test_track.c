@@ -179,6 +179,30 @@ static void refs_of_a_repeated_entry_are_the_same(void **state)
     fake_change_answer(0, 0);
 }
 
+/* The application answers the repetition with another key: that is another entry. */
+static void refs_of_other_keys_are_others(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"x", "y", "x"};
+    char refs[3][PLX_PHX_REF_LEN + 1];
+    for (int i = 0; i < 3; i++) {
+        finish(s);
+        fake_presence_end();
+        s = harness_socket();
+        s->entry = 5;
+        join(s, "1", "lobby:a");
+        fake_change_answer(0, 0);
+        client(s, "1", "2", "lobby:a", "hold", "{}");
+        assert_int_equal(
+            plx_channel_track(channels_held[0], calls_held[0], plx_slice_of(keys[i]), S("{}")), 0);
+        memcpy(refs[i], fake_changes->ref, sizeof refs[i]);
+        fake_change_answer(0, 0);
+        plx_call_noreply(calls_held[0]);
+    }
+    assert_string_equal(refs[0], refs[2]);
+    assert_string_not_equal(refs[0], refs[1]);
+}
+
 static void records_bring_it_back(void **state)
 {
     (void)state;
@@ -270,6 +294,7 @@ int main(void)
         T(verbs_are_checked_and_bounded),
         T(an_update_names_what_it_replaces),
         T(refs_of_a_repeated_entry_are_the_same),
+        T(refs_of_other_keys_are_others),
         T(records_bring_it_back),
         T(a_record_of_one_that_untracked_everything),
         T(presences_are_listed),
