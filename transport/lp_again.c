@@ -25,7 +25,7 @@ struct plx_lp_again {
 
 typedef struct left_topic {
     plx_lp_work *work;
-    bool joined;    /* by a message of the entry */
+    bool joined;     /* by a message of the entry */
     plx_buf orphans; /* refs, one behind the other */
     plx_slice name;
     char bytes[];

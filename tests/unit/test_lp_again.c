@@ -36,10 +36,10 @@ static void in(void *state, plx_channel *ch, plx_call *call, plx_slice event, pl
 static const plx_backend tracking = {
     .abi = PLX_BACKEND_ABI, .name = "tracking", .join = join, .handle_in = in};
 
-#define JOIN    "[\"1\",\"1\",\"echo:a\",\"phx_join\",1]"
-#define REFUSED "[\"1\",\"1\",\"echo:a\",\"phx_join\",0]"
+#define JOIN                 "[\"1\",\"1\",\"echo:a\",\"phx_join\",1]"
+#define REFUSED              "[\"1\",\"1\",\"echo:a\",\"phx_join\",0]"
 #define PUSH(event, payload) "[\"1\",\"3\",\"echo:a\",\"" event "\"," payload "]"
-#define DEAD    "DeadDeadDeadDead"
+#define DEAD                 "DeadDeadDeadDead"
 
 static char refs[1000]; /* what Redis has, for fake_held */
 
@@ -213,7 +213,8 @@ static void other_topics_are_left_alone(void **state)
     (void)state;
     joined();
     has_also(DEAD);
-    work(2, true, "[\"1\",\"3\",\"echo:b\",\"track\",1]\n[\"1\",\"3\",\"nowhere\",\"phx_join\",{}]");
+    work(2, true,
+         "[\"1\",\"3\",\"echo:b\",\"track\",1]\n[\"1\",\"3\",\"nowhere\",\"phx_join\",{}]");
     is_committed();
     assert_null(fake_changes);
 }
