@@ -28,9 +28,14 @@ void plx_command_fini(plx_command *c)
 
 static void begin_arg(plx_command *c, size_t len)
 {
-    plx_buf_byte(&c->bytes, '$');
-    plx_buf_u64(&c->bytes, len);
-    plx_buf_append(&c->bytes, "\r\n", 2);
+    char head[] = "$12345678901234567890\r\n";
+    size_t end = sizeof head - 1, at = end - 2;
+    do {
+        head[--at] = (char)('0' + len % 10);
+        len /= 10;
+    } while (len > 0);
+    head[--at] = '$';
+    plx_buf_append(&c->bytes, head + at, end - at);
     c->argc++;
 }
 
