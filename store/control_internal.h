@@ -89,6 +89,9 @@ void plx_control_called(plx_calls *cs, plx_slice message);
 /* This worker is asked to work a session's inbox. */
 void plx_calls_work(plx_store *s, plx_slice sid);
 
+/* Appends what this worker leaves in Redis about itself; nothing: it leaves nothing. */
+void plx_control_own_tally(const plx_store *s, plx_buf *out);
+
 /* ---- control_errand.c */
 
 /* Somebody wants a call made; body: ID, then TOPIC. False: that is no errand. */
