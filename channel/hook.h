@@ -23,6 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct json_object;
+
 #define PLX_HOOK_ANSWER_MAX 1048576
 /* Questions of one hook that wait for a place in flight, and bytes of them (one may be larger); as
  * many again of those that yield. */
@@ -44,6 +46,10 @@ typedef struct plx_hook_config {
     const char *name, *url, *secret;
     uint64_t timeout_ms; /* of one question, with its time in the queue */
     size_t max_in_flight;
+    /* What its user counts besides: added to the hook's part of a report (channel/report.h). NULL:
+     * nothing. */
+    void (*report)(const void *user, struct json_object *report);
+    const void *user;
 } plx_hook_config;
 
 struct ev_loop *plx_hooks_loop(const plx_hooks *hooks);
@@ -53,9 +59,9 @@ void plx_hook_close(plx_hook *hook); /* like plx_hooks_free, for this one */
 
 /* What becomes of a question. err 0: json is the answer, a valid JSON object, or empty for 204 and
  * for 200 without a body (white space is none). Else json is empty: PLX_E_TIMEOUT; PLX_E_DOWN (no
- * connection, or the breaker is open); PLX_E_BUSY (too much waits); PLX_E_INVALID (another status,
- * a redirection, no JSON object, too large, half an answer); PLX_E_GONE. json is valid until the
- * callback returns.
+ * connection, status 502 to 504 from the web server before it, or the breaker is open); PLX_E_BUSY
+ * (too much waits); PLX_E_INVALID (another status, a redirection, no JSON object, too large, half
+ * an answer); PLX_E_GONE. json is valid until the callback returns.
  */
 typedef void plx_hook_cb(void *arg, int err, plx_slice json);
 
@@ -91,6 +97,8 @@ typedef struct plx_hook_counters {
 } plx_hook_counters;
 const plx_hook_counters *plx_hook_counts(const plx_hook *hook);
 const char *plx_hook_name(const plx_hook *hook);
+/* Lets the hook's user add what it counts; see plx_hook_config. */
+void plx_hook_report(const plx_hook *hook, struct json_object *report);
 /* Walks a worker's hooks, oldest first: `after` NULL gives the first; NULL at the end (and for
  * hooks NULL). */
 const plx_hook *plx_hooks_next(const plx_hooks *hooks, const plx_hook *after);
