@@ -161,6 +161,7 @@ typedef struct plx_work {
     const plx_slot_timer *timers; /* those that wait: slot and name */
     size_t timer_count;
     plx_entry entry; /* the one to work now */
+    bool again;      /* it was handed out before: whoever had it may have died over it */
 } plx_work;
 
 enum plx_post_result {
@@ -183,10 +184,11 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
                       void *arg);
 
 /* Appends an entry for others to work: the lease is not taken and the session's life not extended.
- * digest as above.
- * WAIT with its number; a "done" note comes. err: as above. */
+ * digest as above. `waits` with its number; a "done" note comes. Or it was done before. poller: the
+ * worker that holds the session's poll, or last did; empty when none ever has. err: as above. */
+typedef void plx_append_cb(void *arg, int err, bool waits, uint64_t entry, plx_slice poller);
 void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
-                        plx_slice body, plx_post_cb *cb, void *arg);
+                        plx_slice body, plx_append_cb *cb, void *arg);
 
 /* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
  * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is
@@ -248,11 +250,15 @@ void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(vo
 
 /* Sessions with something due: a timer, or an entry that no client waits for. Every worker looks
  * when it knows of one, and once a second; exactly one gets the lease and is called with the work,
- * to be done like that of plx_session_take. stop: none is begun any more. */
+ * to be done like that of plx_session_take. drain: no more looks; what this worker has claimed
+ * already comes yet, while it is busy. stop: none is begun any more, whatever was claimed (others
+ * get that when the claim is over, after some seconds). */
 typedef struct plx_session_due {
     void (*work)(struct plx_session_due *due, const plx_work *work);
 } plx_session_due;
 void plx_session_due_start(plx_store *s, plx_session_due *due);
+void plx_session_due_drain(plx_store *s);
+bool plx_session_due_busy(const plx_store *s);
 void plx_session_due_stop(plx_store *s);
 
 /* What comes through this worker's mailbox. A lost note costs only latency. */

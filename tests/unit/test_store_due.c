@@ -251,6 +251,34 @@ static void test_a_worker_dies_over_it(void **state)
     wait_unlisted("t-dies");
 }
 
+/* A planned stop in the middle of a look: what that has claimed is worked, and nothing after it. */
+static void test_a_worker_drains_over_it(void **state)
+{
+    (void)state;
+    look(0);
+    const post w = session_with_slots("t-drains", "");
+    const plx_slot_timer timers[] = {timer(1, "x", 1, "soon"), timer(1, "y", 400, "later")};
+    commit_timers("t-drains", &w, timers, 2);
+    redis_idle(&r, 20);
+    plx_session_due_start(a, &lookers[0].due);
+    lookers[0] = (looker){.due = {on_work}, .store = a};
+    WAIT(&r, plx_session_due_busy(a));
+    assert_int_equal(worked(), 0);
+    plx_session_due_drain(a);
+    WAIT(&r, !plx_session_due_busy(a));
+    assert_int_equal(lookers[0].count, 1);
+    assert_string_equal(lookers[0].last.body, "t1:soon");
+    finish(&lookers[0], "t-drains");
+    redis_idle(&r, 1500);
+    assert_int_equal(worked(), 1); /* the other one is for others */
+    plx_session_due_start(b, &lookers[1].due);
+    lookers[1] = (looker){.due = {on_work}, .store = b};
+    WAIT(&r, lookers[1].count == 1);
+    assert_string_equal(lookers[1].last.body, "t1:later");
+    finish(&lookers[1], "t-drains");
+    wait_unlisted("t-drains");
+}
+
 /* The lease is held: the entry waits for its turn, and the holder is given it. */
 static void test_behind_a_lease(void **state)
 {
@@ -476,6 +504,62 @@ static void test_inform(void **state)
     plx_control_set(c, NULL);
 }
 
+typedef struct helper {
+    plx_control control;
+    unsigned works;
+    char sid[32], body[32];
+} helper;
+
+static void on_help(plx_control *control, const plx_work *work)
+{
+    helper *h = PLX_CONTAINER(control, helper, control);
+    h->works++;
+    copy(h->sid, sizeof h->sid, work->sid);
+    copy(h->body, sizeof h->body, work->entry.body);
+}
+
+/* One call, to the worker that holds the session's poll: no other one takes the lease. */
+static void test_inform_asks_one_worker(void **state)
+{
+    (void)state;
+    helper first = {.control = {.work = on_help}}, second = first;
+    look(0);
+    plx_control_set(a, &first.control);
+    plx_control_set(c, &second.control);
+    for (unsigned i = 1; i <= 20; i++) {
+        char sid[16], id[16];
+        snprintf(sid, sizeof sid, "h-%u", i);
+        snprintf(id, sizeof id, "help:%u", i);
+        assert_int_equal(create(a, sid, id, LIFE), 0);
+        assert_int_equal(poll_of(i % 2 ? a : c, sid, 0, i)->err, 0);
+        assert_int_equal(inform(id, sid, "").err, 0);
+        WAIT(&r, first.works + second.works == i);
+        assert_int_equal(first.works, (i + 1) / 2);
+        assert_string_equal(i % 2 ? first.sid : second.sid, sid);
+        assert_string_equal(i % 2 ? first.body : second.body, sid);
+    }
+    plx_control_set(a, NULL);
+    plx_control_set(c, NULL);
+}
+
+/* The worker of its last poll is gone, or it has never polled: somebody is found. */
+static void test_inform_where_nobody_polls(void **state)
+{
+    (void)state;
+    helper only = {.control = {.work = on_help}};
+    look(0);
+    plx_control_set(c, &only.control);
+    assert_int_equal(create(a, "h-new", "help:new", LIFE), 0);
+    assert_int_equal(inform("help:new", "1", "").err, 0);
+    WAIT(&r, only.works == 1);
+    assert_int_equal(create(a, "h-dead", "help:dead", LIFE), 0);
+    redis_do(&r, "HSET plx:{s:h-dead} pw nobody pg 1");
+    assert_int_equal(inform("help:dead", "2", "").err, 0);
+    WAIT(&r, only.works == 2);
+    assert_string_equal(only.sid, "h-dead");
+    plx_control_set(c, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -484,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_at_once),
         cmocka_unit_test(test_the_setter_is_gone),
         cmocka_unit_test(test_a_worker_dies_over_it),
+        cmocka_unit_test(test_a_worker_drains_over_it),
         cmocka_unit_test(test_behind_a_lease),
         cmocka_unit_test(test_cancelled_as_it_comes),
         cmocka_unit_test(test_set_while_another_worker_looks),
@@ -493,6 +578,8 @@ int main(void)
         cmocka_unit_test(test_a_session_that_ended),
         cmocka_unit_test(test_it_is_no_sign_of_life),
         cmocka_unit_test(test_inform),
+        cmocka_unit_test(test_inform_asks_one_worker),
+        cmocka_unit_test(test_inform_where_nobody_polls),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
