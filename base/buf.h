@@ -45,8 +45,6 @@ int plx_buf_vprintf(plx_buf *b, const char *format, va_list args)
  * the bound. */
 char *plx_buf_reserve(plx_buf *b, size_t len);
 void plx_buf_commit(plx_buf *b, size_t len);
-/* Drops the first n bytes. */
-void plx_buf_consume(plx_buf *b, size_t n);
 /* Adds a NUL (not counted in len) and returns the data; valid until the next change. */
 const char *plx_buf_cstr(plx_buf *b);
 

@@ -60,4 +60,14 @@ static inline void plx_list_splice(plx_list *to, plx_list *from)
     plx_list_init(from);
 }
 
+/* How many nodes there are beside head (which in a ring without a sentinel is one of them). Walks
+ * them all. */
+static inline size_t plx_list_count(const plx_list *head)
+{
+    size_t n = 0;
+    for (const plx_list *l = head->next; l != head; l = l->next)
+        n++;
+    return n;
+}
+
 #endif

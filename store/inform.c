@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "store/control_internal.h"
 #include "store/session_due.h"
-#include "store/session_internal.h"
 
 #include <stdlib.h>
 

@@ -73,9 +73,6 @@ typedef struct plx_store_watch {
 void plx_store_watch_add(plx_store *s, plx_store_watch *w);
 void plx_store_watch_remove(plx_store *s, plx_store_watch *w);
 
-/* A plain round trip (health): cb(arg, err). */
-void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg);
-
 /* Counters for metrics, since the store was opened. */
 typedef struct plx_store_counters {
     uint64_t reconnects;         /* times that plx_store_up became false */

@@ -1,6 +1,7 @@
 /* base/config: the contract file, defaults, warnings, and files that are none. */
 #include "base/alloc.h"
 #include "config_harness.h"
+#include <sys/stat.h>
 
 static plx_config *load_good(const char *text)
 {

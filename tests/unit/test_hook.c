@@ -8,6 +8,7 @@
 #include "channel/hook.h"
 #include "hook_app.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,6 @@
 #include "base/base64.h"
 #include "base/error.h"
 #include "base/json_scan.h"
-#include "channel/etf.h"
 #include "vectors.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -166,7 +166,9 @@ static void acks_in_order(const unsigned *order)
             char begin[64];
             snprintf(begin, sizeof begin, "reply 1 %u acked:a ok {} after acked:a@", out);
             assert_int_equal(strncmp(plx_buf_cstr(&trace), begin, strlen(begin)), 0);
-            plx_buf_consume(&trace, strcspn(trace.data, "\n") + 1);
+            size_t line = strcspn(trace.data, "\n") + 1;
+            trace.len -= line;
+            memmove(trace.data, trace.data + line, trace.len);
         }
         expect(out == 4 ? "idle\n" : "");
     }
