@@ -86,6 +86,7 @@ typedef struct plx_config_field {
     const char *(*judge)(
         plx_slice value); /* NULL: all right; else what was expected. May be NULL */
     bool secret;          /* its value is not to be shown */
+    const char *some;     /* of STRINGS where an empty list is refused: what was expected */
 } plx_config_field;
 
 #define PLX_CONFIG_NOWHERE ((size_t)-1)

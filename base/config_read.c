@@ -166,11 +166,15 @@ unsigned plx_config_line(const plx_config_notes *notes, const void *member, unsi
     return otherwise;
 }
 
-static void take_field(reader *r, const plx_config_field *f, cfg_opt_t *opt, void *base)
+/* line: of the section. */
+static void take_field(reader *r, const plx_config_field *f, cfg_opt_t *opt, unsigned line,
+                       void *base)
 {
     size_t count = cfg_opt_size(opt);
     if (count == 0 && !(opt->flags & CFGF_MODIFIED))
         return;
+    if (count == 0 && f->some)
+        plx_problem_add(r->problems, line, "'%s' is empty (expected %s)", f->name, f->some);
     plx_config_value *values = plx_alloc_zero(count, sizeof *values);
     for (size_t i = 0; i < count; i++) {
         char *rest;
@@ -231,7 +235,7 @@ static void take_items(reader *r, const plx_config_section *s, cfg_t *cfg, char 
 static void take_section(reader *r, const plx_config_section *s, cfg_t *cfg, void *base)
 {
     for (const plx_config_field *f = s->fields; f->name; f++)
-        take_field(r, f, cfg_getopt(cfg, f->name), base);
+        take_field(r, f, cfg_getopt(cfg, f->name), (unsigned)cfg->line, base);
     for (size_t i = 0; s->subs[i]; i++)
         take_sub(r, s->subs[i], cfg, base);
     if (s->items)

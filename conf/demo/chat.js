@@ -39,7 +39,17 @@ const clean = (text, max) => [...String(text).replace(/[\u0000-\u0008\u000b-\u00
 const cleanName = (text) =>
   clean(String(text).replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, ""), NAME_MAX).replace(/\s+/g, " ").trim();
 
+/** This browser's part of the ids of its messages, by which it knows them again. */
+function authorId() {
+  const id = memory.get("author") ?? randomText(6);
+  memory.set("author", id);
+  return `${id}.`;
+}
+
+const randomText = (bytes) => Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (b) => b.toString(36).padStart(2, "0")).join("");
+
 const state = {
+  author: authorId(),
   name: cleanName(memory.get("name") ?? ""),
   longpollOnly: memory.get("longpoll") === "yes",
   connection: null,
@@ -107,8 +117,13 @@ function received(payload) {
   if (id !== null) state.seen.add(id);
   const name = cleanName(typeof payload.name === "string" ? payload.name : "") || "somebody";
   people.stopped(name);
-  log.add({ id, name, text: clean(payload.text, TEXT_MAX), mine: false });
+  // Earlier words of this browser's own are the user's as well; its other pages may use other names.
+  const mine = id !== null && id.startsWith(state.author) && name === state.name;
+  log.add({ id, name, text: clean(payload.text, TEXT_MAX), mine, state: "sent", at: timeOf(payload.at) });
 }
+
+/** When something was said, by its author's clock; never later than now. */
+const timeOf = (at) => new Date(Number.isFinite(at) && at > 0 ? Math.min(at, Date.now()) : Date.now());
 
 function settle(entry, to, reason) {
   if (entry.state === "sent") return; // its broadcast came; a late time-out changes nothing
@@ -120,7 +135,7 @@ function settle(entry, to, reason) {
 function transmit(entry) {
   const attempt = (entry.attempt = (entry.attempt ?? 0) + 1);
   settle(entry, "sending");
-  state.connection.send({ id: entry.id, name: state.name, text: entry.text }, (outcome, reason, ms) => {
+  state.connection.send({ id: entry.id, name: state.name, text: entry.text, at: entry.at.getTime() }, (outcome, reason, ms) => {
     if (outcome === "ok") {
       panel.roundTrip(ms);
       settle(entry, "sent");
@@ -131,8 +146,8 @@ function transmit(entry) {
 }
 
 function say(text) {
-  const id = Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(36).padStart(2, "0")).join("");
-  const entry = { id, name: state.name, text, mine: true, state: "sending" };
+  const id = state.author + randomText(9);
+  const entry = { id, name: state.name, text, mine: true, state: "sending", at: new Date() };
   state.mine.set(id, entry);
   log.add(entry);
   transmit(entry);

@@ -6,6 +6,7 @@ import { LongPoll, Presence, Socket } from "./phoenix.mjs";
 
 const PUSH_TIMEOUT_MS = 10000;
 const TYPING_EVERY_MS = 2000;
+const EARLIER = 150; // places in the log that whoever enters looks back: fewer than conf/demo.conf keeps
 const FALLBACK_KEY = "phx:fallback:LongPoll"; // where phoenix.js remembers that it fell back
 
 // Without jitter all pages would come back in the same moment after an outage.
@@ -37,31 +38,44 @@ export class Connection {
     this.socket.onClose((event) => this.closed(event));
     this.socket.onError(() => this.failed());
     this.position = null; // everything up to there has come
-    this.channel = this.socket.channel(topic, () => (this.position === null ? {} : { since: this.position }));
-    this.channel.onMessage = (event, payload, ref) => {
-      if (isPosition(event, ref)) this.position = ref;
-      return payload;
-    };
-    this.presence = new Presence(this.channel);
-    this.presence.onSync(() => this.ended || this.hooks.people(this.presence.list(person)));
-    this.presence.onJoin((name, before) => this.settled && !before && this.hooks.came(name));
-    this.presence.onLeave((name, left) => this.settled && left.metas.length === 0 && this.hooks.left(name));
+    this.openRoom();
     // Notices are of the moment: a topic of its own, of which nothing is kept.
     this.typing = this.socket.channel(topic.replace(/^room:/, "typing:"), {});
     this.typing.on("typing", (payload) => this.hooks.typing(payload));
     this.typedAt = -Infinity;
-    this.channel.on("message", (payload) => this.hooks.message(payload));
-    this.channel.onError((reason) => this.channelLost(reason));
-    this.channel.onClose(() => this.hooks.event("The server closed the room"));
+  }
+
+  /** The room's channel: a new one at the beginning, and another when it is entered to look back. */
+  openRoom() {
+    const channel = this.socket.channel(this.topic, () => (this.position === null ? {} : { since: this.position }));
+    const current = () => this.channel === channel && !this.ended;
+    const presence = new Presence(channel);
+    this.channel = channel;
+    channel.onMessage = (event, payload, ref) => {
+      if (current() && isPosition(event, ref)) this.position = ref;
+      return payload;
+    };
+    channel.on("message", (payload) => current() && this.hooks.message(payload));
+    channel.onError((reason) => current() && this.channelLost(reason));
+    channel.onClose(() => current() && this.hooks.event("The server closed the room"));
+    presence.onSync(() => current() && this.hooks.people(presence.list(person)));
+    presence.onJoin((name, before) => current() && this.settled && !before && this.hooks.came(name));
+    presence.onLeave((name, left) => current() && this.settled && left.metas.length === 0 && this.hooks.left(name));
+  }
+
+  enterRoom() {
+    const channel = this.channel;
+    const current = (then) => (answer) => this.channel === channel && !this.ended && then(answer);
+    channel.join()
+      .receive("ok", current((response) => this.joined(response)))
+      .receive("error", current((reason) => this.refused(reason)))
+      .receive("timeout", current(() => this.hooks.event("The room did not answer in time; trying again")));
   }
 
   start() {
     this.hooks.state({ name: "connecting", text: "Connecting…" });
     this.socket.connect();
-    this.channel.join()
-      .receive("ok", (response) => this.joined(response))
-      .receive("error", (reason) => this.refused(reason))
-      .receive("timeout", () => this.hooks.event("The room did not answer in time; trying again"));
+    this.enterRoom();
     this.typing.join();
     this.pinger = setInterval(() => this.ping(), 10000);
   }
@@ -136,7 +150,6 @@ export class Connection {
   }
 
   channelLost(reason) {
-    if (this.ended) return;
     this.away();
     if (this.socket.isConnected() && reason !== "connection_closed") {
       this.hooks.event("The room failed on the server; entering it again");
@@ -144,8 +157,21 @@ export class Connection {
     }
   }
 
+  /** Who enters for the first time learns only then where the log ends: it enters again from somewhat
+      before, and so is told what was said. */
+  lookBack(position) {
+    const [epoch, offset] = position.split(":");
+    this.position = `${epoch}:${Math.max(0, Number(offset) - EARLIER)}`;
+    this.channel.leave();
+    this.openRoom();
+    this.enterRoom();
+  }
+
   joined({ position, recovered }) {
-    if (this.ended) return;
+    if (this.position === null && typeof position === "string" && !position.endsWith(":0")) {
+      this.lookBack(position);
+      return;
+    }
     if (typeof position === "string") this.position = position;
     const awayMs = this.lostAt === null ? 0 : performance.now() - this.lostAt;
     this.hooks.event(`Entered ${this.topic}`);
@@ -159,7 +185,6 @@ export class Connection {
   }
 
   refused(reason) {
-    if (this.ended) return;
     this.hooks.event(`The room refused: ${explain(reason)}`);
     this.hooks.state({ name: "bad", text: `The server does not let you into this room: ${explain(reason)}` });
   }

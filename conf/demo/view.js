@@ -47,7 +47,7 @@ function group(item) {
   item.classList.toggle("follows", Boolean(follows));
 }
 
-/** The messages. Entries are objects {id, name, text, mine, state, reason} with their element. */
+/** The messages. Entries are objects {id, name, text, at, mine, state, reason} with their element. */
 export class Log {
   constructor(onRetry) {
     this.onRetry = onRetry;
@@ -73,9 +73,9 @@ export class Log {
 
   /** Own messages that are still under way stay below what arrives meanwhile: so the order on the
       screen is the room's, the same for everybody. */
-  append(item, mine) {
-    const follow = mine || this.atEnd;
-    this.list.insertBefore(item, mine ? null : this.list.querySelector(".message.waiting"));
+  append(item, underWay) {
+    const follow = underWay || this.atEnd;
+    this.list.insertBefore(item, underWay ? null : this.list.querySelector(".message.waiting"));
     while (this.list.childElementCount > KEPT) this.list.firstElementChild.remove();
     group(item);
     if (item.nextElementSibling) group(item.nextElementSibling);
@@ -85,7 +85,6 @@ export class Log {
   }
 
   add(entry) {
-    entry.at = new Date();
     const item = element("li", `message${entry.mine ? " mine" : ""}`);
     const avatar = element("span", `avatar a${colourOf(entry.name)}`, initialOf(entry.name));
     avatar.setAttribute("aria-hidden", "true");
@@ -102,7 +101,7 @@ export class Log {
     item.append(avatar, body);
     entry.element = item;
     entries.set(item, entry);
-    this.append(item, entry.mine);
+    this.append(item, entry.state === "sending");
     if (entry.mine) this.showState(entry);
   }
 

@@ -1,12 +1,13 @@
 // The demonstration in a real Chromium: two people chat, one of them without WebSocket; what the page
 // says about its connection is true.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { cable } from '../lib/cable.mjs';
-import { ROOT, SLOW, startStack } from '../lib/stack.mjs';
+import { bin, ROOT, SLOW, startStack } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
@@ -155,6 +156,56 @@ describe('demonstration', { skip: EXECUTABLE || process.env.CI ? false : 'Chromi
       await p.context().close();
     }
     line.close();
+  });
+
+  test('who comes later, or loads the page again, sees what was said before, whose it was and when', TIMEOUT, async () => {
+    const room = 'before';
+    const page = await enter('Jana', { room });
+    await say(page, 'said early');
+    const key = /keys\s*=\s*\{\s*"([^"]+)"/.exec(fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8'))[1];
+    const hourAgo = Date.now() - 3600000;
+    for (const payload of [{ name: 'shell', text: 'said without an id' }, { name: 'shell', text: 'an hour old', at: hourAgo }, { name: 'shell', text: 'of tomorrow', at: hourAgo + 86400000 }])
+      assert.equal((await stack.api.call('POST', '/publish', { topic: `room:${room}`, event: 'message', payload }, { headers: { Authorization: `Bearer ${key}` } })).status, 200);
+    await shows(page, 'of tomorrow');
+    const later = await enter('Karl', { room });
+    await page.reload();
+    for (const p of [page, later]) {
+      await shows(p, 'of tomorrow');
+      for (const text of ['said early', 'said without an id', 'an hour old', 'of tomorrow']) assert.equal(await count(p, text), 1, text);
+      const times = await p.$$eval('#log .message time', (all) => all.map((t) => Date.parse(t.dateTime)));
+      assert.equal(times[2], hourAgo);
+      assert.ok(times.every((t) => t <= Date.now()), 'nothing is from the future');
+      assert.equal(await p.isVisible('#empty'), false);
+      assert.equal(await p.textContent('#reconnects'), '0');
+      await p.waitForSelector('#status[data-state=ok]', WAIT);
+    }
+    assert.equal(await page.locator('.message.mine').count(), 1, 'the own message is still the own one');
+    assert.equal(await later.locator('.message.mine').count(), 0);
+    await say(later, 'and now this');
+    for (const p of [page, later]) {
+      await shows(p, 'and now this');
+      assert.equal(await count(p, 'may be missing') + await count(p, 'Nothing is missing'), 0);
+      assert.deepEqual(p.problems, []);
+      await p.context().close();
+    }
+  });
+
+  test('the command that the README gives shows in the room that the page enters by itself', TIMEOUT, async () => {
+    const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+    const [, command] = /^ +build\/release\/bin\/pollux --config state\/pollux.conf (publish .*)$/m.exec(readme);
+    const page = await enter('Mona', { room: '' });
+    execFileSync('sh', ['-c', `"$0" --config "$1" ${command}`, bin('pollux'), path.join(stack.state, 'pollux.conf')]);
+    await shows(page, /"text":"([^"]+)"/.exec(command)[1]);
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+
+  test('wide: the buttons of the head stand at its right end', TIMEOUT, async () => {
+    const page = await enter('Lena', { viewport: { width: 1280, height: 800 } });
+    const right = (selector) => page.$eval(selector, (e) => e.getBoundingClientRect().right);
+    const gap = (await right('.facts')) - (await right('#theme'));
+    assert.ok(Math.abs(gap) <= 16, `${gap} px between the panel's edge and the last button`);
+    await page.context().close();
   });
 
   test('phone width, dark: nothing sticks out; everything can be reached by keyboard', TIMEOUT, async () => {

@@ -149,6 +149,7 @@ static const bad_case bad_cases[] = {
     /* Channels. */
     {SECRET "socket \"/s\" { channel \"a*b\" { } }\n", 2, "\"a*b\"", "one * at the end"},
     {SECRET "socket \"/s\" { channel \"\" { } }\n", 2, "\"\"", "a topic"},
+    {IN_CHANNEL("\nevents = { }"), 3, "'events' is empty", "push = \"none\""},
     {IN_CHANNEL("backend = magic"), 4, "\"magic\"", "relay, echo, module or http"},
     {IN_CHANNEL("backend = http secret = " KEY), 3, "good 'url'", "http://"},
     {IN_CHANNEL("backend = http url = \"http://x\""), 3, "good 'secret'", "signed"},
