@@ -11,11 +11,13 @@ typedef struct plx_list {
 
 #define PLX_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+/* An empty list, or a node that is in none. */
 static inline void plx_list_init(plx_list *l)
 {
     l->prev = l->next = l;
 }
 
+/* Whether nothing is in the list, or the node in none. */
 static inline bool plx_list_empty(const plx_list *l)
 {
     return l->next == l;

@@ -46,6 +46,7 @@ typedef struct plx_hook_config {
     size_t max_in_flight;
 } plx_hook_config;
 
+/* The loop it was made on. */
 struct ev_loop *plx_hooks_loop(const plx_hooks *hooks);
 
 plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config);

@@ -46,6 +46,7 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
 /* Fails what is outstanding, disconnects, frees. Not from inside a callback of the store. */
 void plx_store_close(plx_store *s);
 
+/* What it was opened with. */
 struct ev_loop *plx_store_loop(plx_store *s);
 const plx_config *plx_store_config(const plx_store *s);
 /* This worker's random name (16 characters), new at every start. */

@@ -1,4 +1,4 @@
-/* Wire formats: V1 (JSON object), V2 (JSON array, and binary frames). PROTOCOL.md "Messages".
+/* Wire formats: V1 (JSON object), V2 (JSON array, and binary frames), as phoenix.js has them.
  *
  * No I/O, no state. Payloads are cut out of the incoming text as byte ranges and
  * put into outgoing texts as they are: never re-encoded.
