@@ -259,7 +259,7 @@ MODDIR  := $(DESTDIR)$(PREFIX)/lib/pollux
 install: $(PROGRAMS) $(PUBLISH) $(KIT) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/demo $(DOC) $(UNITDIR) $(INCLUDE) $(PCDIR) $(MODDIR)
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 conf/demo.conf $(PUBLISH) store/lua/public/control.lua $(SHARE)
+	install -m 644 conf/demo.conf $(PUBLISH) store/lua/public/control.lua store/lua/public/info.lua $(SHARE)
 	install -m 644 $(PAGE) $(wildcard conf/demo/node_modules/phoenix/priv/static/phoenix.mjs) $(SHARE)/demo
 	@[ -e conf/demo/node_modules/phoenix ] || \
 	  echo "The demonstration page is incomplete: it takes phoenix.js from npm (make deps-demo install)." >&2

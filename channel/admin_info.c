@@ -106,35 +106,12 @@ static json_object *config_summary(const plx_config *c)
 
 /* ---- what is there ---- */
 
-/* A member of a report as it is. */
-static void hand_on(json_object *to, json_object *report, const char *name)
-{
-    json_object *value;
-
-    if (json_object_object_get_ex(report, name, &value))
-        plx_json_put(to, name, json_object_get(value));
-}
-
-static void hand_on_count(json_object *to, json_object *report, const char *count, const char *name)
-{
-    uint64_t n;
-
-    if (plx_report_get(report, count, &n))
-        put_number(to, name, n);
-}
-
 static json_object *worker_summary(json_object *report)
 {
-    static const char *const members[] = {"worker", "kind", "host", "pid", "version", "uptime_s"};
-    json_object *worker = plx_json_new_object();
+    json_object *worker = plx_report_summary(report), *hooks;
 
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        hand_on(worker, report, members[i]);
-    hand_on_count(worker, report, "websockets", "sockets");
-    hand_on_count(worker, report, "polls", "polls_waiting");
-    hand_on_count(worker, report, "channels", "channels");
-    hand_on_count(worker, report, "memory_bytes", "memory_bytes");
-    hand_on(worker, report, "hooks");
+    if (json_object_object_get_ex(report, "hooks", &hooks))
+        plx_json_put(worker, "hooks", json_object_get(hooks));
     return worker;
 }
 

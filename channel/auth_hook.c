@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "channel/auth_cache.h"
 #include "channel/counters.h"
+#include "channel/report.h"
 
 #include <stdlib.h>
 
@@ -35,15 +36,28 @@ struct plx_auth_question {
     char key[];
 };
 
+static void on_report(const void *user, json_object *report)
+{
+    plx_auth_hook_counters c = plx_auth_hook_counts(user);
+    plx_report_count(report, "accepted", c.accepted);
+    plx_report_count(report, "denied", c.refused);
+    plx_report_count(report, "unanswered", c.unanswered);
+    plx_report_count(report, "cached", c.cached);
+    plx_report_count(report, "cache_entries", c.entries);
+    plx_report_count(report, "cache_bytes", c.bytes);
+}
+
 plx_auth_hook *plx_auth_hook_open(plx_hooks *hooks, const plx_socket_config *socket)
 {
     const plx_auth_config *auth = &socket->auth;
+    plx_auth_hook *h = plx_alloc_zero(1, sizeof *h);
     const plx_hook_config config = {.name = socket->path,
                                     .url = auth->url,
                                     .secret = auth->secret,
                                     .timeout_ms = auth->timeout_ms,
-                                    .max_in_flight = auth->max_in_flight};
-    plx_auth_hook *h = plx_alloc_zero(1, sizeof *h);
+                                    .max_in_flight = auth->max_in_flight,
+                                    .report = on_report,
+                                    .user = h};
     h->socket = socket;
     h->hook = plx_hook_open(hooks, &config);
     h->cache = plx_auth_cache_new(PLX_AUTH_CACHE_ENTRIES, PLX_AUTH_CACHE_BYTES);

@@ -69,6 +69,7 @@ typedef struct plx_auth_hook_counters {
     uint64_t cached;       /* of the accepted and refused: without asking */
     size_t entries, bytes; /* in the cache now */
 } plx_auth_hook_counters;
+/* They are told with the hook's own in the worker's reports, `refused` as "denied". */
 plx_auth_hook_counters plx_auth_hook_counts(const plx_auth_hook *h);
 
 #endif

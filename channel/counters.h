@@ -1,5 +1,5 @@
-/* What the channel core and the server API count, for metrics: of this process, since its start. A
- * worker is one process with one thread that counts. */
+/* What the channel core and the server API count, for metrics: of this process, since its start
+ * (`memberships`: now). A worker is one process with one thread that counts. */
 #ifndef PLX_CHANNEL_COUNTERS_H
 #define PLX_CHANNEL_COUNTERS_H
 
@@ -15,6 +15,7 @@ typedef struct plx_counters {
     uint64_t intercepted;          /* broadcasts that handle_out judged, each for one subscriber */
     uint64_t crashes;              /* channels whose backend failed */
     uint64_t closed;               /* channels that the server API closed */
+    uint64_t memberships;          /* live ones of the sockets that are in memory */
     uint64_t auth_cached;          /* connects judged by an application's earlier answer */
     uint64_t api_requests;         /* with a right key */
     uint64_t api_errors;           /* of them: answered with 400 or more */

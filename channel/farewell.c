@@ -6,6 +6,7 @@
  * from those of messages, and the same whenever the inbox entry is worked again:
  * when a membership ends may differ from run to run, which one it is does not.
  */
+#include "channel/counters.h"
 #include "channel/socket_core.h"
 
 #define HALF (PLX_FAREWELLS / 2)
@@ -63,6 +64,7 @@ void plx_membership_end(plx_membership *m, enum plx_end_reason reason)
         return;
     m->state = PLX_ENDED;
     m->socket->membership_count--;
+    plx_counted.memberships--;
     if (!m->socket->closing)
         plx_spent_keep(&m->socket->spent, m->topic, m->bucket, m->socket->message_ms);
     plx_tracks_end(m, m->socket->closing);

@@ -415,6 +415,12 @@ const char *plx_hook_name(const plx_hook *hook)
     return hook->config.name;
 }
 
+void plx_hook_report(const plx_hook *hook, struct json_object *report)
+{
+    if (hook->config.report)
+        hook->config.report(hook->config.user, report);
+}
+
 void plx_hook_complain(plx_hook *hook, const char *why)
 {
     hook->counters.wrong++;

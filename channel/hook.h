@@ -23,6 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct json_object;
+
 #define PLX_HOOK_ANSWER_MAX 1048576
 /* Questions of one hook that wait for a place in flight, and bytes of them (one may be larger); as
  * many again of those that yield. */
@@ -44,6 +46,10 @@ typedef struct plx_hook_config {
     const char *name, *url, *secret;
     uint64_t timeout_ms; /* of one question, with its time in the queue */
     size_t max_in_flight;
+    /* What its user counts besides: added to the hook's part of a report (channel/report.h). NULL:
+     * nothing. */
+    void (*report)(const void *user, struct json_object *report);
+    const void *user;
 } plx_hook_config;
 
 /* The loop it was made on. */
@@ -92,6 +98,8 @@ typedef struct plx_hook_counters {
 } plx_hook_counters;
 const plx_hook_counters *plx_hook_counts(const plx_hook *hook);
 const char *plx_hook_name(const plx_hook *hook);
+/* Lets the hook's user add what it counts; see plx_hook_config. */
+void plx_hook_report(const plx_hook *hook, struct json_object *report);
 /* Walks a worker's hooks, oldest first: `after` NULL gives the first; NULL at the end (and for
  * hooks NULL). */
 const plx_hook *plx_hooks_next(const plx_hooks *hooks, const plx_hook *after);

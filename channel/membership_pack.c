@@ -10,6 +10,7 @@
  */
 #include "base/error.h"
 #include "base/json_scan.h"
+#include "channel/counters.h"
 #include "channel/socket_core.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,5 +141,6 @@ plx_membership *plx_socket_restore(plx_socket *s, const plx_slot *slot)
     m->slot = slot->number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;
+    plx_counted.memberships++;
     return m;
 }

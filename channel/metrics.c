@@ -85,6 +85,17 @@ static const metric of_hooks[] = {
     {"in_flight", "pollux_hook_in_flight", GAUGE, false, "Questions under way."},
     {"waiting", "pollux_hook_waiting", GAUGE, false, "Questions that wait for a place in flight."},
     {"down", "pollux_hook_down", GAUGE, false, "1 while the application is found down."},
+    /* of hooks that are asked who connects */
+    {"accepted", "pollux_auth_hook_accepted", COUNTER, false,
+     "Connects that the application let in, those from the cache among them."},
+    {"denied", "pollux_auth_hook_denied", COUNTER, false,
+     "Connects that the application refused, those from the cache among them."},
+    {"unanswered", "pollux_auth_hook_unanswered", COUNTER, false,
+     "Connects put off for want of a usable answer."},
+    {"cached", "pollux_auth_hook_cached", COUNTER, false,
+     "Connects let in or refused by a kept answer."},
+    {"cache_entries", "pollux_auth_hook_cache_entries", GAUGE, false, "Answers that are kept."},
+    {"cache_bytes", "pollux_auth_hook_cache_bytes", GAUGE, false, "Memory of the kept answers."},
 };
 
 typedef struct writer {

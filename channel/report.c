@@ -97,6 +97,7 @@ static json_object *hook_report(const plx_hook *hook)
     plx_report_count(report, "in_flight", c->in_flight);
     plx_report_count(report, "waiting", c->waiting);
     plx_report_count(report, "down", c->down);
+    plx_hook_report(hook, report);
     return report;
 }
 
@@ -140,6 +141,43 @@ json_object *plx_report_new(plx_store *s, const char *kind)
 void plx_report_finish(json_object *report, plx_buf *out)
 {
     plx_json_write(out, report);
+    json_object_put(report);
+}
+
+/* A member of a report as it is. */
+static void hand_on(json_object *to, json_object *report, const char *name)
+{
+    json_object *value;
+
+    if (json_object_object_get_ex(report, name, &value))
+        plx_json_put(to, name, json_object_get(value));
+}
+
+static void hand_on_count(json_object *to, json_object *report, const char *count, const char *name)
+{
+    uint64_t n;
+
+    if (plx_report_get(report, count, &n))
+        plx_json_put(to, name, plx_json_new_number(n));
+}
+
+json_object *plx_report_summary(json_object *report)
+{
+    static const char *const members[] = {"worker", "kind", "host", "pid", "version", "uptime_s"};
+    json_object *worker = plx_json_new_object();
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        hand_on(worker, report, members[i]);
+    hand_on_count(worker, report, "websockets", "sockets");
+    hand_on_count(worker, report, "polls", "polls_waiting");
+    hand_on_count(worker, report, "channels", "channels");
+    hand_on_count(worker, report, "memory_bytes", "memory_bytes");
+    return worker;
+}
+
+void plx_report_finish_summary(json_object *report, plx_buf *out)
+{
+    plx_report_finish(plx_report_summary(report), out);
     json_object_put(report);
 }
 

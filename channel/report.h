@@ -40,6 +40,13 @@ void plx_report_hooks(const plx_hooks *hooks);
 /* Appends its text and frees it. */
 void plx_report_finish(json_object *report, plx_buf *out);
 
+/* What info tells of a worker, but for its hooks: {"worker","kind","host","pid","version",
+ * "uptime_s","sockets","polls_waiting","channels","memory_bytes"}, of these what the report has.
+ * Owned by the caller. */
+json_object *plx_report_summary(json_object *report);
+/* Appends the text of this, and frees the report. */
+void plx_report_finish_summary(json_object *report, plx_buf *out);
+
 /* Reads a report as it came from a worker: an object owned by the caller, or NULL when it is none.
  */
 json_object *plx_report_read(plx_slice text);

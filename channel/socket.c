@@ -1,6 +1,7 @@
 /* A socket's life, its memberships, and where a message goes. See socket_core.h for how the parts
  * work together. */
 #include "base/clock.h"
+#include "channel/counters.h"
 #include "channel/socket_core.h"
 #include <stdlib.h>
 
@@ -315,6 +316,7 @@ static void dissolve(plx_socket *s)
         plx_lane_drop(m);
         discard(m);
     }
+    plx_counted.memberships -= s->membership_count;
     s->membership_count = 0;
     plx_socket_unref(s);
 }

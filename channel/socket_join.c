@@ -31,6 +31,7 @@ static void begin(plx_socket *s, const plx_channel_entry *entry, const plx_messa
     m->joined_as = number;
     plx_list_push(&s->memberships, &m->node);
     s->membership_count++;
+    plx_counted.memberships++;
     plx_lane_take_over(m);
     if (old) {
         m->replaces = old;

@@ -51,6 +51,9 @@ typedef struct plx_control {
     void (*work)(struct plx_control *c, const plx_work *work);
     /* Appends its report; nothing: it has none. */
     void (*report)(struct plx_control *c, plx_slice about, plx_buf *out);
+    /* Appends what it leaves in Redis about itself (store/tally.h), a JSON object; nothing: it
+     * leaves nothing. Called without being asked, every few seconds: must be cheap. */
+    void (*tally)(struct plx_control *c, plx_buf *out);
 } plx_control;
 void plx_control_set(plx_store *s, plx_control *c);
 

@@ -74,6 +74,13 @@ void plx_control_own_report(const plx_store *s, plx_buf *out)
         c->report(c, plx_slice_make(NULL, 0), out);
 }
 
+void plx_control_own_tally(const plx_store *s, plx_buf *out)
+{
+    plx_control *c = s->calls->control;
+    if (c && c->tally)
+        c->tally(c, out);
+}
+
 static void report(const plx_calls *cs, const question *q)
 {
     plx_control *c = cs->control;

@@ -79,6 +79,9 @@ void plx_control_sessions_forget(plx_control_call *c);
 /* A message of the control channel. */
 void plx_control_called(plx_calls *cs, plx_slice message);
 
+/* Appends what this worker leaves in Redis about itself; nothing: it leaves nothing. */
+void plx_control_own_tally(const plx_store *s, plx_buf *out);
+
 /* ---- control_errand.c */
 
 /* Somebody wants a call made; body: ID, then TOPIC. False: that is no errand. */

@@ -15,6 +15,7 @@ struct plx_subscriber;
 struct plx_presence;
 struct plx_owner;
 struct plx_rules;
+struct plx_tally;
 struct plx_owner_sweeper;
 
 #define PLX_WORKER_LEN 16
@@ -37,6 +38,7 @@ struct plx_store {
     struct plx_owner *owner;                 /* owner.c; NULL until plx_owner_start */
     struct plx_owner_sweeper *owner_sweeper; /* owner_sweep.c; NULL until plx_owner_sweep_start */
     struct plx_rules *rules;                 /* rules.c; NULL: does not listen */
+    struct plx_tally *tally;                 /* tally.c; the same */
     plx_store_watch *watches;
     uint64_t opened_ms;
     bool was_up; /* what the watches were told last */

@@ -42,7 +42,8 @@ static void write_section(const plx_socket_config *s, plx_buf *out)
 void plx_rules_write(const plx_config *c, plx_buf *out)
 {
     plx_buf_printf(out,
-                   "{\"format\":%d,\"messages\":%zu,\"bytes\":%zu,\"ttl_s\":%" PRIu64
+                   "{\"format\":%d,\"version\":\"" PLX_VERSION
+                   "\",\"messages\":%zu,\"bytes\":%zu,\"ttl_s\":%" PRIu64
                    ",\"meta_extra_s\":%d,\"latest_events\":%d,\"latest_bytes\":%d"
                    ",\"max_payload\":%zu,\"max_name\":%d,\"sections\":[",
                    FORMAT, c->delivery_log.messages, c->delivery_log.bytes, c->delivery_log.ttl_s,

@@ -49,6 +49,7 @@ static struct {
     [PLX_SCRIPT_OWNER_BEAT] = {{plx_lua_owner_beat}, ""},
     [PLX_SCRIPT_OWNER_CLAIM] = {{plx_lua_owner_claim}, ""},
     [PLX_SCRIPT_OWNER_LEFT] = {{plx_lua_owner_left}, ""},
+    [PLX_SCRIPT_TALLY] = {{plx_lua_tally}, ""},
 };
 
 static void full_text(enum plx_script script, plx_buf *out)

@@ -13,6 +13,7 @@
 #include "store/session_due.h"
 #include "store/subscriber.h"
 #include "store/sweep.h"
+#include "store/tally.h"
 
 #include <stdlib.h>
 
@@ -99,6 +100,7 @@ static void conn_up(void *owner)
     plx_presence_conn_up(s->presence);
     plx_feeds_conn_up(s->feeds);
     plx_rules_conn_up(s->rules);
+    plx_tally_conn_up(s->tally);
     plx_store_changed(s);
 }
 
@@ -130,8 +132,10 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
     s->mail = plx_mail_open(s);
     s->calls = plx_calls_open(s);
     s->presence = plx_presence_open(s);
-    if (options->listen)
+    if (options->listen) {
         s->rules = plx_rules_open(s);
+        s->tally = plx_tally_open(s);
+    }
     return s;
 }
 
@@ -140,6 +144,8 @@ void plx_store_close(plx_store *s)
     s->watches = NULL;
     plx_rules_free(s->rules);
     s->rules = NULL;
+    plx_tally_close(s->tally);
+    s->tally = NULL;
     plx_sweeper_stop(s->sweeper);
     plx_due_stop(s->due);
     plx_owner_sweeper_stop(s->owner_sweeper);

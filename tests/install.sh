@@ -16,7 +16,7 @@ make --no-print-directory install DESTDIR="$to" PREFIX=/usr
 for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/backend.h include/pollux/slice.h \
     include/pollux/error.h include/pollux/test.h lib/libpollux-test.a \
     lib/pkgconfig/pollux-module.pc lib/pkgconfig/pollux-test.pc \
-    share/pollux/demo.conf share/pollux/publish.lua share/pollux/control.lua share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
+    share/pollux/demo.conf share/pollux/publish.lua share/pollux/control.lua share/pollux/info.lua share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
     share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
     [ -s "$to/usr/$f" ] || { say "there is no $f"; exit 1; }
 done

@@ -167,22 +167,33 @@ static void on_work(plx_control *c, const plx_work *work)
     plx_lp_work_start(PLX_CONTAINER(c, plx_longpoll, control), work);
 }
 
-static void on_report(plx_control *c, plx_slice about, plx_buf *out)
+static json_object *report_of(const plx_longpoll *lp)
 {
-    const plx_longpoll *lp = PLX_CONTAINER(c, plx_longpoll, control);
-    plx_slice topic;
     json_object *report = plx_report_new(lp->store, "longpoll");
-    plx_report_count(report, "polls", plx_list_count(&lp->polls));
+    plx_report_count(report, "polls", plx_map_count(lp->poll_by_key));
     plx_report_count(report, "posts", plx_list_count(&lp->posts));
-    plx_report_count(report, "channels", plx_lp_polls_topics(lp, NULL));
+    plx_report_count(report, "channels", lp->topics);
     plx_report_count(report, "opened", lp->opened);
     plx_report_count(report, "refused", lp->refused);
     plx_report_count(report, "unavailable", lp->unavailable);
     plx_report_count(report, "expired", lp->expired);
     plx_report_count(report, "skipped", lp->skipped_binary);
+    return report;
+}
+
+static void on_report(plx_control *c, plx_slice about, plx_buf *out)
+{
+    const plx_longpoll *lp = PLX_CONTAINER(c, plx_longpoll, control);
+    json_object *report = report_of(lp);
+    plx_slice topic;
     if (plx_report_is_about(about, PLX_ABOUT_TOPIC, &topic))
-        plx_report_count(report, "about", plx_lp_polls_topics(lp, &topic));
+        plx_report_count(report, "about", plx_lp_polls_with(lp, topic));
     plx_report_finish(report, out);
+}
+
+static void on_tally(plx_control *c, plx_buf *out)
+{
+    plx_report_finish_summary(report_of(PLX_CONTAINER(c, plx_longpoll, control)), out);
 }
 
 static void on_due(plx_session_due *due, const plx_work *work)
@@ -251,6 +262,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
     plx_mailbox_set(store, &lp->mailbox);
     lp->control.work = on_work;
     lp->control.report = on_report;
+    lp->control.tally = on_tally;
     plx_control_set(store, &lp->control);
     lp->sweep.ended = on_ended;
     plx_session_sweep_start(store, &lp->sweep);
@@ -271,6 +283,7 @@ plx_longpoll *plx_longpoll_new(plx_store *store, const plx_config *config,
 void plx_longpoll_unlisted(plx_longpoll *lp)
 {
     lp->control.report = NULL;
+    lp->control.tally = NULL;
 }
 
 size_t plx_longpoll_parked(const plx_longpoll *lp)

@@ -39,6 +39,7 @@ struct plx_longpoll {
     unsigned cleanups;                      /* sessions being cleaned up after */
     plx_map *poll_by_key;                   /* "<sid>:<generation>" -> lp_poll */
     plx_map *posts_by_sid;                  /* session id -> its waiting POSTs */
+    size_t topics;                          /* of the polls that are held */
     plx_list dirty;                         /* polls that got something this loop turn */
     ev_prepare flush;                       /* answers them once, before the loop waits */
     plx_lp_pace pace;                       /* of answers to polls that a newer one took over */
@@ -95,8 +96,8 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor);
 void plx_lp_poll_up(plx_longpoll *lp);
 void plx_lp_polls_flush(plx_longpoll *lp);
 void plx_lp_polls_end(plx_longpoll *lp);
-/* The topics of all polls that are held; with `topic` those that are this one. */
-size_t plx_lp_polls_topics(const plx_longpoll *lp, const plx_slice *topic);
+/* How many of the polls that are held have this topic. */
+size_t plx_lp_polls_with(const plx_longpoll *lp, plx_slice topic);
 void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_superseded(plx_longpoll *lp, plx_slice sid, uint64_t generation);
 void plx_lp_poll_gone(plx_longpoll *lp, plx_slice sid, uint64_t generation);

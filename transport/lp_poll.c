@@ -426,14 +426,14 @@ void plx_lp_polls_end(plx_longpoll *lp)
         answer_now(PLX_CONTAINER(n, lp_poll, node));
 }
 
-static bool is_topic(const plx_list *node, const plx_slice *topic)
+static bool is_topic(const plx_list *node, plx_slice topic)
 {
     const plx_lp_topic *merge = PLX_CONTAINER(node, plx_lp_topic, node);
     const poll_topic *t = PLX_CONTAINER(merge, poll_topic, merge);
-    return topic == NULL || plx_slice_eq(plx_slice_make(t->name, t->name_len), *topic);
+    return plx_slice_eq(plx_slice_make(t->name, t->name_len), topic);
 }
 
-size_t plx_lp_polls_topics(const plx_longpoll *lp, const plx_slice *topic)
+size_t plx_lp_polls_with(const plx_longpoll *lp, plx_slice topic)
 {
     size_t n = 0;
     for (const plx_list *l = lp->polls.next; l != &lp->polls; l = l->next) {

@@ -25,6 +25,7 @@ static poll_topic *topic_at(plx_list *node)
 
 static void topic_free(poll_topic *t)
 {
+    t->poll->lp->topics--;
     plx_feed_watch_stop(&t->watch);
     plx_lp_presence_fini(t);
     plx_lp_topic_fini(&t->merge);
@@ -248,6 +249,7 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
         memcpy(t->name, slot->topic.data, slot->topic.len);
     plx_lp_presence_init(t, slot->presence);
     plx_list_push(&p->merge.topics, &t->merge.node);
+    p->lp->topics++;
     return t;
 }
 

@@ -94,6 +94,8 @@ static void leave_state(plx_ws_conn *c)
 {
     if (c->state == PLX_WS_REFUSING)
         c->server->refusing--;
+    if (c->state == PLX_WS_OPEN)
+        c->server->open--;
     if (c->asking)
         plx_connect_cancel(c->asking);
     c->asking = NULL;
@@ -344,6 +346,7 @@ static void go_on_reading(plx_ws_conn *c)
 void plx_ws_conn_opened(plx_ws_conn *c)
 {
     c->state = PLX_WS_OPEN;
+    c->server->open++;
     plx_ws_head_free(c->head);
     c->head = NULL;
     plx_ws_conn_deadline(c, (ev_tstamp)c->config->ws_timeout_ms / 1000.);

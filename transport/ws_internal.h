@@ -94,6 +94,7 @@ struct plx_ws_server {
     ev_tstamp drain_end;
     unsigned drain_batch;
     unsigned refusing; /* connections in that state */
+    unsigned open;     /* the same */
     uint64_t sessions; /* counts up: names of sessions */
     plx_ws_counters counters;
     plx_list waiting; /* for a state: who has waited longest first */

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "channel/counters.h"
 #include "channel/info.h"
 #include "channel/report.h"
 
@@ -161,20 +162,13 @@ static void tell_about(const plx_ws_server *s, plx_slice about, json_object *rep
         plx_report_count(report, "about", plx_list_count(&c->same_id) + 1);
 }
 
-static void on_report(plx_control *control, plx_slice about, plx_buf *out)
+static json_object *report_of(const plx_ws_server *s)
 {
-    plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
     json_object *report = plx_report_new(s->store, "websocket");
-    uint64_t open = 0, channels = 0;
     plx_ws_counters c;
-    for (const plx_list *n = s->conns.next; n != &s->conns; n = n->next) {
-        const plx_ws_conn *conn = PLX_CONTAINER(n, plx_ws_conn, node);
-        open += conn->state == PLX_WS_OPEN;
-        channels += conn->socket ? conn->socket->membership_count : 0;
-    }
     plx_ws_server_counters(s, &c);
-    plx_report_count(report, "websockets", open);
-    plx_report_count(report, "channels", channels);
+    plx_report_count(report, "websockets", s->open);
+    plx_report_count(report, "channels", plx_counted.memberships);
     plx_report_count(report, "accepted", c.accepted);
     plx_report_count(report, "opened", c.opened);
     plx_report_count(report, "refused", c.refused);
@@ -185,8 +179,20 @@ static void on_report(plx_control *control, plx_slice about, plx_buf *out)
     plx_report_count(report, "faults", c.faults);
     plx_report_count(report, "idle", c.idle);
     plx_report_count(report, "skipped", c.skipped);
+    return report;
+}
+
+static void on_report(plx_control *control, plx_slice about, plx_buf *out)
+{
+    const plx_ws_server *s = PLX_CONTAINER(control, plx_ws_server, control);
+    json_object *report = report_of(s);
     tell_about(s, about, report);
     plx_report_finish(report, out);
+}
+
+static void on_tally(plx_control *control, plx_buf *out)
+{
+    plx_report_finish_summary(report_of(PLX_CONTAINER(control, plx_ws_server, control)), out);
 }
 
 static void on_inform(plx_control *control, plx_slice id, plx_slice body)
@@ -303,6 +309,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     s->control.unsubscribe = on_unsubscribe;
     s->control.inform = on_inform;
     s->control.report = on_report;
+    s->control.tally = on_tally;
     plx_control_set(store, &s->control);
     plx_ws_presence_init(s);
     return s;

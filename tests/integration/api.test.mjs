@@ -5,6 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { HOOK_SECRET, HookApp } from '../lib/hook_app.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
 import { published } from '../lib/people.mjs';
@@ -14,6 +15,7 @@ import { bin, BUILD, configText, ROOT, SLOW, startStack } from '../lib/stack.mjs
 import { sleep, until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
+const SCRIPT_TIMEOUT = { timeout: 180000 * SLOW }; // workers leave their counts every 3 s
 const TRANSPORTS = ['websocket', 'longpoll'];
 let stack;
 let counter = 0;
@@ -211,6 +213,7 @@ async function metrics(headers = {}) {
 }
 
 const SCRIPT = path.join(BUILD, 'share/publish.lua');
+const INFO = path.join(ROOT, 'store/lua/public/info.lua');
 const redisSocket = () => path.join(stack.state, 'run/redis.sock');
 
 /** The script by the RESP client: the position, or the error's text. */
@@ -465,6 +468,84 @@ describe('info and metrics', { concurrency: 1 }, () => {
     process.kill(pid, 'SIGKILL');
     await until('its successor', async () => (await names()).some((n) => !before.includes(n)), 10000 * SLOW, 100);
     assert.equal((await names()).filter((n) => before.includes(n)).length, 1);
+  });
+
+  /** What info.lua answers, or its error's text. */
+  async function infoScript(...args) {
+    try {
+      const reply = await redisCommand({ path: redisSocket() }, 'EVAL_RO', fs.readFileSync(INFO, 'utf8'), 1, 'plx:rules', ...args);
+      return JSON.parse(reply.split('\r\n')[1]);
+    } catch (e) {
+      return e.message.split('\r\n')[0];
+    }
+  }
+
+  test('info.lua says what HTTP says, as far as it can know it', SCRIPT_TIMEOUT, async () => {
+    const topic = fresh('lobby');
+    const c = await Promise.all(TRANSPORTS.map((t) => client(t, `u${counter++}`, topic)));
+    await until('both to be present', async () => Object.keys(await published(stack.api, topic)).length === 2);
+    const position = await stack.api.publish(topic, 'm', { n: 1 });
+    /** What both know, without what changes by the second. */
+    const common = ({ version, redis, sockets, channels, polls_waiting: polls, workers }) => ({
+      version, redis: [redis.status, redis.version, redis.memory_limit_bytes, redis.maxmemory_policy], sockets, channels, polls,
+      workers: workers.map(({ uptime_s: a, memory_bytes: b, age_ms: d, hooks, ...w }) => w),
+    });
+    let script;
+    let http;
+    try {
+      await until('both to agree', async () => {
+        [script, { json: http }] = await Promise.all([infoScript('topic', topic), stack.api.call('GET', `/info?topic=${topic}`)]);
+        return isDeepStrictEqual(common(script), common(http)) && script.channels.websocket > 0 && script.channels.longpoll > 0;
+      }, 30000 * SLOW, 100);
+    } catch (e) {
+      assert.deepEqual(common(script), common(http), e.message);
+      throw e;
+    }
+    assert.deepEqual(Object.keys(http).filter((name) => !(name in script)), ['config']);
+    assert.deepEqual(Object.keys(script).filter((name) => !(name in http)), ['age_ms']);
+    assert.deepEqual(Object.keys(script.redis), Object.keys(http.redis));
+    assert.equal(script.workers.length, 4);
+    for (const w of script.workers) assert.ok(w.age_ms >= 0 && w.age_ms <= script.age_ms && script.age_ms <= 10000 && w.memory_bytes > 1e6);
+    const about = async (...args) => (await infoScript(...args)).about;
+    const { count } = (await stack.api.call('GET', `/presence?topic=${topic}&count`)).json;
+    assert.equal(count, 2);
+    await until('a worker of each kind to follow', async () => (await about('topic', topic)).workers_following >= 2, 30000 * SLOW, 100);
+    const { workers_following: _, ...rest } = await about('topic', topic);
+    assert.deepEqual(rest, { topic, position: (await stack.api.publish(topic, 'm', { n: 2 })).replace(/\d+$/, (n) => n - 1), presence: count });
+    assert.match(rest.position, new RegExp(`^${position.split(':')[0]}:`));
+    assert.deepEqual(await about('topic', `${topic}0`), { topic: `${topic}0`, position: null, presence: 0, workers_following: 0 });
+    for (const { user } of c) {
+      const id = `user_socket:${user}`;
+      assert.deepEqual(await about('id', id), { id, longpoll: (await stack.api.call('GET', `/info?id=${id}`)).json.about.longpoll });
+    }
+    const cli = spawnSync('redis-cli', ['-s', redisSocket(), '--eval', INFO, 'plx:rules', ',', 'topic', topic], { encoding: 'utf8' });
+    assert.equal(JSON.parse(cli.stdout).about.presence, 2, cli.stderr);
+    for (const [args, words] of [
+      [['room:1'], /^-POLLUX invalid_query: .*Arguments are /], [['topic'], /^-POLLUX invalid_topic: /], [['id', ''], /^-POLLUX invalid_id: /],
+      [['id', 'a', 'b'], /^-POLLUX invalid_query: /], [['topic', 'x'.repeat(1025)], /^-POLLUX invalid_topic: .*1 to 1024 bytes/],
+    ]) assert.match(await infoScript(...args), words);
+    for (const x of c) x.socket.disconnect();
+    await until('the WebSocket to be gone', async () => (await infoScript()).channels.websocket < script.channels.websocket, 30000 * SLOW, 100);
+  });
+
+  test('info.lua: a worker that is killed drops out, one that is stopped at once', SCRIPT_TIMEOUT, async () => {
+    const named = async () => (await infoScript()).workers.map((w) => w.worker);
+    await until('all workers', async () => (await named()).length === 4, 30000 * SLOW, 100);
+    const pid = stack.workers('ws')[0];
+    const before = await infoScript();
+    const { worker } = before.workers.find((w) => w.pid === pid);
+    process.kill(pid, 'SIGKILL');
+    await until('it to drop out and its successor to be there', async () => {
+      const { workers, workers_silent: silent } = await infoScript();
+      return workers.length === 4 && !workers.some((w) => w.worker === worker) && silent > before.workers_silent;
+    }, 40000 * SLOW, 100);
+    const old = await named();
+    for (const name of ['ws', 'fcgi']) process.kill(stack.pid(name), 'SIGHUP');
+    await until('new workers in the place of all', async () => {
+      const names = await named();
+      return names.length === 4 && !names.some((n) => old.includes(n));
+    }, 40000 * SLOW, 100);
+    for (const name of old) assert.match(await redisCommand({ path: redisSocket() }, 'ZSCORE', 'plx:{workers}:at', name), /^\$-1/, 'nothing is left of it');
   });
 
   test('without Redis: info says so, metrics tell it', TIMEOUT, async () => {

@@ -432,7 +432,12 @@ describe('what was judged', () => {
     for (const transport of TRANSPORTS) await recovered(transport);
     const counts = async () => {
       const r = await stack.api.call('GET', '/metrics');
-      return (kind, name) => Number(new RegExp(`^pollux_connects_${name}_total\\{kind="${kind}",[^}]*\\} (\\d+)$`, 'm').exec(r.text)?.[1]);
+      const hooks = (await stack.api.call('GET', '/info')).json.workers.map(({ kind, hooks: list }) => ({ kind, ...list.find((h) => h.hook === '/asked') }));
+      return (kind, name, family = 'connects') => {
+        const n = Number(new RegExp(`^pollux_${family}_${name}_total\\{kind="${kind}",[^}]*${family === 'connects' ? '' : 'hook="/asked"'}\\} (\\d+)$`, 'm').exec(r.text)?.[1]);
+        if (family !== 'connects') assert.equal(hooks.find((h) => h.kind === kind).counts[name], n, `${name} of info and of metrics`);
+        return n;
+      };
     };
     const before = await counts();
     const guest = stranger();
@@ -446,6 +451,8 @@ describe('what was judged', () => {
       assert.equal(now(kind, 'cached') - before(kind, 'cached'), 2);
       assert.equal(now(kind, 'refused') - before(kind, 'refused'), 1);
       assert.equal(now(kind, 'unavailable') - before(kind, 'unavailable'), 1);
+      for (const [name, n] of Object.entries({ accepted: 3, cached: 2, denied: 1, unanswered: 1 }))
+        assert.equal(now(kind, name, 'auth_hook') - before(kind, name, 'auth_hook'), n, `${name} of the hook, ${kind}`);
     }
   });
 });

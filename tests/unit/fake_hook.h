@@ -32,6 +32,7 @@ struct plx_question {
 
 static plx_list asked = {&asked, &asked}; /* oldest first */
 static unsigned asked_count, cancelled_count, complaint_count;
+static plx_hook_config opened_as; /* the last one */
 static char last_complaint[200];
 
 plx_hook *__wrap_plx_hook_open(plx_hooks *hooks, const plx_hook_config *config);
@@ -39,6 +40,7 @@ plx_hook *__wrap_plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
 {
     (void)hooks;
     plx_hook *h = plx_alloc(sizeof *h);
+    opened_as = *config;
     *h = (plx_hook){config->url, config->secret, config->timeout_ms, config->max_in_flight};
     return h;
 }

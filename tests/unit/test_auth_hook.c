@@ -5,6 +5,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "channel/auth_hook.h"
+#include "channel/report.h"
+
+#include <inttypes.h>
 
 static char *header_names[] = {"cookie", "Accept-Language", "x-none"};
 static plx_socket_config section = {.path = "/socket",
@@ -170,6 +173,36 @@ static void test_answers(void **state)
     assert_int_equal(c.accepted, 5);
     assert_int_equal(c.refused, 4);
     assert_int_equal(c.unanswered, 12);
+}
+
+static void assert_reported(json_object *report, const char *name, uint64_t expected)
+{
+    uint64_t n = UINT64_MAX;
+    if (!plx_report_get(report, name, &n) || n != expected)
+        fail_msg("%s is %" PRIu64 ", not %" PRIu64, name, n, expected);
+}
+
+/* What is counted is told in the worker's reports. */
+static void test_reported(void **state)
+{
+    (void)state;
+    json_object *report = plx_json_new_object();
+    ask("{\"a\":\"1\"}");
+    answer_asked(0, "{\"status\":\"ok\",\"cache_s\":60}");
+    for (size_t i = 0; i < 2; i++)
+        assert_null(ask("{\"a\":\"1\"}"));
+    ask("{\"a\":\"2\"}");
+    answer_asked(0, "{\"status\":\"error\"}");
+    ask("{\"a\":\"3\"}");
+    answer_asked(PLX_E_TIMEOUT, "");
+    opened_as.report(opened_as.user, report);
+    assert_reported(report, "accepted", 3);
+    assert_reported(report, "denied", 1);
+    assert_reported(report, "unanswered", 1);
+    assert_reported(report, "cached", 2);
+    assert_reported(report, "cache_entries", 1);
+    assert_reported(report, "cache_bytes", plx_auth_hook_counts(hook).bytes);
+    json_object_put(report);
 }
 
 static void test_large_claims(void **state)
@@ -367,6 +400,7 @@ int main(void)
         TEST(test_question),
         TEST(test_latin1_header),
         TEST(test_answers),
+        TEST(test_reported),
         TEST(test_large_claims),
         TEST(test_long_reason_is_cut),
         TEST(test_no_answer),

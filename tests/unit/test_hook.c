@@ -456,7 +456,7 @@ static void who_yields_leaves_a_quarter(void **state)
 static void nobody_waits_for_longer_than_the_timeout(void **state)
 {
     world *w = *state;
-    plx_hook *hook = open_hook(w, 150, 1);
+    plx_hook *hook = open_hook(w, 1000, 1);
     outcome a = {0}, b = {0}, c = {0};
     uint64_t before = plx_now_ms();
 
@@ -467,12 +467,9 @@ static void nobody_waits_for_longer_than_the_timeout(void **state)
     assert_true(run_until(w->loop, &b.calls, 1));
     assert_int_equal(a.err, PLX_E_TIMEOUT);
     assert_int_equal(b.err, PLX_E_TIMEOUT);
-    assert_true(plx_now_ms() - before >= 149);
+    assert_true(plx_now_ms() - before >= 999);
+    w->app.serve = answer_ok; /* also of "2", if it was sent at its last moment */
     plx_hook_ask(hook, plx_slice_of("3"), none, PLX_HOOK_REPEATABLE, take, &c);
-    assert_true(run_until(w->loop, &w->app.requests, 2));
-    while (!plx_slice_is(app_asking(&w->app, w->app.asking - 1)->body, "3"))
-        ev_run(w->loop, EVRUN_ONCE);
-    visit_answer(app_asking(&w->app, w->app.asking - 1), 200, "{}");
     assert_true(run_until(w->loop, &c.calls, 1));
     assert_int_equal(c.err, 0);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -123,6 +124,29 @@ static void test_hooks(void **state)
                "pollux_hook_requests_total{kind=\"websocket\",worker=\"a\","
                "hook=\"a\\\"b\\\\c\\nd\"} 6\n#");
     assert_has(text, "pollux_hook_down{kind=\"websocket\",worker=\"a\",hook=\"shop:*\"} 1\n");
+    assert_lacks(text, "pollux_auth_hook_denied_total{");
+}
+
+static void test_auth_hooks(void **state)
+{
+    static const char *const lines[] = {"accepted_total{L} 1\n",   "denied_total{L} 2\n",
+                                        "unanswered_total{L} 3\n", "cached_total{L} 4\n",
+                                        "cache_entries{L} 5\n",    "cache_bytes{L} 6\n"};
+    const char *text;
+
+    (void)state;
+    add("{\"worker\":\"a\",\"kind\":\"longpoll\",\"counts\":{},\"hooks\":[{\"hook\":\"/s\","
+        "\"counts\":{\"accepted\":1,\"denied\":2,\"unanswered\":3,\"cached\":4,\"cache_entries\":5,"
+        "\"cache_bytes\":6}}]}");
+    text = write_all(false);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char line[200];
+        const char *labels = strchr(lines[i], 'L');
+        snprintf(line, sizeof line,
+                 "pollux_auth_hook_%.*skind=\"longpoll\",worker=\"a\",hook=\"/s\"%s",
+                 (int)(labels - lines[i]), lines[i], labels + 1);
+        assert_has(text, line);
+    }
 }
 
 /* Whoever can write to Redis can answer a call. */
@@ -178,6 +202,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_count_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_metrics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_auth_hooks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_reports, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_redis_says, setup, teardown),
     };

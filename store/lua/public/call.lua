@@ -129,7 +129,7 @@ local function is_json(s)
   end
 end
 
--- ---- rules: {format, messages, bytes, ttl_s, meta_extra_s, latest_events, latest_bytes,
+-- ---- rules: {format, version, messages, bytes, ttl_s, meta_extra_s, latest_events, latest_bytes,
 -- max_payload, max_name, sections: [[[pattern, history size, history ttl, latest ttl], ...], ...]}
 
 local function read_rules(key)
