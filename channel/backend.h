@@ -97,7 +97,8 @@ typedef struct plx_backend {
     void (*handle_in)(void *state, plx_channel *ch, plx_call *call, plx_slice event,
                       plx_payload payload);
     /* Phoenix's terminate/2: the membership has ended; not after a refused join. At least once.
-     * There is no call: the broadcasts and plx_channel_send take NULL then, nothing else does. */
+     * There is no call: the broadcasts and plx_channel_send take NULL then; the other verbs are
+     * refused without a call (PLX_E_INVALID), and there is nothing to answer or to list. */
     void (*terminate)(void *state, plx_channel *ch, enum plx_end_reason reason);
 
     /* Phoenix's intercept: names of events, ended by NULL. Broadcasts of these events (from

@@ -60,9 +60,9 @@ void plx_hook_close(plx_hook *hook); /* like plx_hooks_free, for this one */
 
 /* What becomes of a question. err 0: json is the answer, a valid JSON object, or empty for 204 and
  * for 200 without a body (white space is none). Else json is empty: PLX_E_TIMEOUT; PLX_E_DOWN (no
- * connection, or the breaker is open); PLX_E_BUSY (too much waits); PLX_E_INVALID (another status,
- * a redirection, no JSON object, too large, half an answer); PLX_E_GONE. json is valid until the
- * callback returns.
+ * connection, status 502 to 504 from the web server before it, or the breaker is open); PLX_E_BUSY
+ * (too much waits); PLX_E_INVALID (another status, a redirection, no JSON object, too large, half
+ * an answer); PLX_E_GONE. json is valid until the callback returns.
  */
 typedef void plx_hook_cb(void *arg, int err, plx_slice json);
 

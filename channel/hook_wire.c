@@ -30,6 +30,13 @@ void plx_hook_sign(plx_slice secret, plx_slice body, char out[PLX_HOOK_SIGNATURE
     *out = '\0';
 }
 
+/* The web server before the application says that this one can't be reached (RFC 9110 15.6.3 to
+ * 15.6.5): php-fpm or a WSGI server that starts again. */
+static bool is_gateway(unsigned status)
+{
+    return status >= 502 && status <= 504;
+}
+
 int plx_hook_judge(const plx_http_result *r, plx_slice *json, const char **why)
 {
     plx_json_value value;
@@ -41,7 +48,7 @@ int plx_hook_judge(const plx_http_result *r, plx_slice *json, const char **why)
     *why =
         r->status >= 300 && r->status < 400 ? "it redirects" : "its status is neither 200 nor 204";
     if (r->status != 200 && r->status != 204)
-        return PLX_E_INVALID;
+        return is_gateway(r->status) ? PLX_E_DOWN : PLX_E_INVALID;
     while (i < r->body.len && strchr(" \t\r\n", r->body.data[i]) && r->body.data[i])
         i++;
     *json = plx_slice_make(NULL, 0);

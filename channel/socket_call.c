@@ -280,6 +280,10 @@ void plx_call_ask(plx_call *call, const plx_slice *event, plx_payload own)
 
 static bool take_answer(plx_call *call)
 {
+    if (!call) {
+        plx_log_limited(PLX_ERROR, "a backend answered where there is no call");
+        return false;
+    }
     if (call->answered) {
         plx_err("backend \"%s\" answered a call twice", call->m->entry->backend->name);
         return false;

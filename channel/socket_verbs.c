@@ -59,8 +59,10 @@ struct ev_loop *plx_channel_loop(const plx_channel *ch)
 plx_slice plx_call_message_id(const plx_call *call)
 {
     plx_call *mutable_call = (plx_call *)call; /* made when it is first asked for */
-    const plx_socket *s = call->m->socket;
+    const plx_socket *s = call ? call->m->socket : NULL;
 
+    if (!call)
+        return plx_slice_make(NULL, 0);
     if (!call->id)
         mutable_call->id = plx_asprintf("%.*s:%llu:%u", (int)s->session.len, s->session.data,
                                         (unsigned long long)s->entry, (unsigned)call->number);
@@ -97,7 +99,7 @@ int plx_channel_push(plx_channel *ch, plx_call *call, plx_slice event, plx_paylo
 {
     plx_note note = {
         .kind = PLX_OUT_PUSH, .of = (plx_membership *)ch, .event = event, .payload = payload};
-    int err = check(call, event, payload);
+    int err = call ? check(call, event, payload) : PLX_E_INVALID;
 
     if (err == 0)
         plx_call_say(call, &note);

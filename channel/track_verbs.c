@@ -2,6 +2,7 @@
  * presences. */
 #include "base/error.h"
 #include "base/json_scan.h"
+#include "base/log.h"
 #include "channel/track_internal.h"
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ int plx_tracks_check(const plx_membership *m, plx_slice key, plx_slice meta)
 int plx_channel_track(plx_channel *ch, plx_call *call, plx_slice key, plx_slice meta)
 {
     plx_membership *m = (plx_membership *)ch;
-    int err = plx_tracks_check(m, key, meta);
+    int err = call ? plx_tracks_check(m, key, meta) : PLX_E_INVALID;
     plx_held *h;
 
     if (err != 0 || is_over(m))
@@ -66,6 +67,8 @@ int plx_channel_update(plx_channel *ch, plx_call *call, plx_slice key, plx_slice
     int err = h ? check_entry(key, meta) : PLX_E_NOTFOUND;
     char prev[PLX_PHX_REF_LEN + 1];
 
+    if (!call)
+        return PLX_E_INVALID;
     if (err != 0 || is_over(m))
         return err;
     plx_tracks_set_meta(h, meta);
@@ -83,8 +86,8 @@ int plx_channel_untrack(plx_channel *ch, plx_call *call, plx_slice key)
     plx_membership *m = (plx_membership *)ch;
     plx_held *h = plx_tracks_find(m, key);
 
-    if (!h)
-        return PLX_E_NOTFOUND;
+    if (!h || !call)
+        return call ? PLX_E_NOTFOUND : PLX_E_INVALID;
     if (is_over(m))
         return 0;
     if (has_place(call))
@@ -120,8 +123,14 @@ static void listed(void *arg, int err, const plx_position *position, plx_slice j
 void plx_channel_presences(plx_channel *ch, plx_call *call, plx_presences_cb *cb, void *arg)
 {
     plx_membership *m = (plx_membership *)ch;
-    listing *l = plx_alloc(sizeof *l);
+    listing *l;
 
+    if (!call) {
+        plx_log_limited(PLX_ERROR, "backend \"%s\" asks for presences without a call",
+                        m->entry->backend->name);
+        return;
+    }
+    l = plx_alloc(sizeof *l);
     *l = (listing){plx_call_ref(call), cb, arg};
     plx_presence_read(m->socket->store, m->topic, false, listed, l);
 }

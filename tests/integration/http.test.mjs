@@ -36,6 +36,7 @@ socket "/socket" {
     channel "plain:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" }
     channel "crowd:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" timeout_ms = 30000 max_in_flight = ${MOST} }
     channel "some:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" events = { "order" } relay_to = "others" reply = true }
+    channel "front:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" hooks = { "leave" } }
     channel "joins:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" hooks = { "join" } }
     channel "pushes:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" hooks = { "push" } }
     channel "kept:*" { backend = "http" url = "${app.url}" secret = "${HOOK_SECRET}" history { size = 10 ttl_s = 60 } }
@@ -52,7 +53,7 @@ const special = new Map();
 
 /** What the application does with any question. */
 async function decide(question, { res }) {
-  const own = await special.get(question.topic)?.(question);
+  const own = await special.get(question.topic)?.(question, { res });
   if (own !== undefined) return own;
   const { answer: what, raw, pad, after: ms } = question.payload ?? {};
   if (ms) await sleep(ms);
@@ -231,6 +232,20 @@ describe('backend http', { concurrency: 4 }, () => {
       assert.deepEqual(got(stays, 'gone'), [{ who: 'user:u0' }]);
       assert.deepEqual(got(stays, 'never'), []);
     });
+  });
+
+  both('a leave is told again when the web server before the application has none', async (v) => {
+    const topic = fresh('front'); // whose leaves wait for each other now
+    const shop = await v.join(topic);
+    const statuses = [502, 503, 504];
+    special.set(topic, (q, { res }) => {
+      if (q.hook !== 'leave' || statuses.length === 0) return undefined;
+      res.writeHead(statuses.shift(), { 'content-type': 'text/html' }).end('<h1>Bad Gateway</h1>');
+      return false;
+    });
+    await answer(shop.leave());
+    const told = await app.asked({ hook: 'leave', topic }, 4, 20000 * SLOW);
+    assert.equal(new Set(told.map((q) => q.message_id)).size, 1, 'each time with the same id');
   });
 
   both('who joins again has left before', async (v) => {

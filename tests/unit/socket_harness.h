@@ -12,6 +12,7 @@
 #ifndef PLX_TESTS_SOCKET_HARNESS_H
 #define PLX_TESTS_SOCKET_HARNESS_H
 
+#include "channel/counters.h"
 #include "channel/socket.h"
 #include "tests/unit/fake_store.h"
 
@@ -325,6 +326,7 @@ static inline void join(plx_socket *s, const char *ref, const char *topic)
 static void finish(plx_socket *s)
 {
     plx_socket_free(s, PLX_END_CLOSED);
+    assert_int_equal(plx_counted.memberships, 0);
     fake_reset();
     plx_buf_fini(&trace);
 }

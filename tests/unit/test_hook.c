@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "channel/breaker.h"
 #include "channel/hook.h"
+#include "channel/hook_wire.h"
 #include "hook_app.h"
 
 #include <fcntl.h>
@@ -566,7 +567,28 @@ static void cancelled_questions(void **state)
 static void fail_500(app *a, visit *v)
 {
     (void)a;
-    visit_answer(v, 503, "{}");
+    visit_answer(v, 500, "{}");
+}
+
+/* What a web server says of the application behind it is what a refused connection would be:
+ * whoever may ask again does so. What the application says itself is not. */
+static void an_application_behind_a_web_server_is_down(void **state)
+{
+    const struct {
+        unsigned status;
+        int err;
+    } all[] = {{500, PLX_E_INVALID}, {501, PLX_E_INVALID}, {502, PLX_E_DOWN},
+               {503, PLX_E_DOWN},    {504, PLX_E_DOWN},    {505, PLX_E_INVALID},
+               {404, PLX_E_INVALID}, {201, PLX_E_INVALID}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const plx_http_result r = {.status = all[i].status, .body = plx_slice_of("{}")};
+        plx_slice json;
+        const char *why;
+        assert_int_equal(plx_hook_judge(&r, &json, &why), all[i].err);
+        assert_non_null(why);
+    }
 }
 
 static void a_down_application_is_found_out(void **state)
@@ -755,6 +777,7 @@ int main(void)
         TEST(the_busy_do_not_starve_the_others),
         TEST(equal_questions_are_asked_once),
         TEST(cancelled_questions),
+        TEST(an_application_behind_a_web_server_is_down),
         TEST(a_down_application_is_found_out),
         TEST(late_is_not_down),
         TEST(nobody_listens),

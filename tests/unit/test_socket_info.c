@@ -200,6 +200,43 @@ static void test_farewell_of_a_closed_socket(void **state)
     plx_buf_fini(&trace);
 }
 
+static int refused_verbs; /* by without_a_call */
+
+/* Everything that needs a call, where there is none: what who ports a terminate/2 may try. */
+static void without_a_call(void *state, plx_channel *ch, enum plx_end_reason reason)
+{
+    refused_verbs = plx_channel_push(ch, NULL, S("x"), JSON("1")) == PLX_E_INVALID;
+    refused_verbs += plx_channel_track(ch, NULL, S("x"), S("{}")) == PLX_E_INVALID;
+    refused_verbs += plx_channel_update(ch, NULL, S("k"), S("{}")) == PLX_E_INVALID;
+    refused_verbs += plx_channel_untrack(ch, NULL, S("k")) == PLX_E_INVALID;
+    refused_verbs += plx_channel_send_after(ch, NULL, S("t"), 1, JSON("1")) == PLX_E_INVALID;
+    refused_verbs += plx_channel_cancel(ch, NULL, S("t")) == PLX_E_INVALID;
+    refused_verbs += plx_call_message_id(NULL).len == 0;
+    plx_channel_presences(ch, NULL, NULL, NULL);
+    plx_call_ok(NULL, JSON("{}"));
+    plx_call_error(NULL, JSON("{}"));
+    plx_call_noreply(NULL);
+    plx_call_stop(NULL, NULL);
+    plx_call_stop_error(NULL, JSON("{}"));
+    plx_call_crash(NULL, "x");
+    scripted_terminate(state, ch, reason);
+}
+
+static void test_verbs_in_terminate_that_need_a_call_are_refused(void **state)
+{
+    plx_backend ported = full;
+    plx_socket *s = full_socket(true);
+
+    (void)state;
+    ported.terminate = without_a_call;
+    channel_entries[1].backend = &ported;
+    client(s, "1", "2", "room:a", "phx_leave", "{}");
+    assert_int_equal(refused_verbs, 7);
+    expect("terminate room:a left\nreply 1 2 room:a ok {}\nclose 1 1 room:a ends\n"
+           "closed room:a\n");
+    finish(s);
+}
+
 /* In a session's inbox entry they have numbers of their own, the same in every run. */
 static void test_farewell_numbers(void **state)
 {
@@ -296,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_info_is_bounded),
         cmocka_unit_test(test_calls_that_are_answered_wrongly),
         cmocka_unit_test(test_farewell),
+        cmocka_unit_test(test_verbs_in_terminate_that_need_a_call_are_refused),
         cmocka_unit_test(test_farewell_of_a_closed_socket),
         cmocka_unit_test(test_farewell_numbers),
         cmocka_unit_test(test_farewell_needs_terminate),
