@@ -9,7 +9,7 @@ static int said_line;
 
 static void on_failure(const char *file, int line, const char *what)
 {
-    assert_non_null(strstr(file, "test_kit.c"));
+    assert_non_null(strstr(file, "test_kit_failures.c"));
     said_line = line;
     snprintf(said, sizeof said, "%s", what);
     longjmp(failed, 1);
