@@ -262,6 +262,8 @@ static plx_socket *harness_socket(void)
                             .claims = PLX_LIT("{}")};
 
     fake_reset();
+    fake_config.sockets = &socket_config;
+    fake_config.socket_count = 1;
     plx_buf_fini(&trace);
     plx_buf_init(&trace, 0);
     auto_ready = true;
