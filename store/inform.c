@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "store/control_internal.h"
 #include "store/session_due.h"
+#include "store/session_internal.h"
 
 #include <stdlib.h>
 
