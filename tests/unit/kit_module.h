@@ -39,10 +39,13 @@ static void shop_close(void *state)
     closed++;
 }
 
+static unsigned moods;
+
 static void shop_join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
 {
     assert_ptr_equal(state, &opened);
-    if (plx_slice_is(payload.bytes, "{\"as\":\"nobody\"}")) {
+    if (plx_slice_is(payload.bytes, "{\"as\":\"nobody\"}") ||
+        (plx_slice_is(payload.bytes, "{\"as\":\"somebody once\"}") && ++moods % 2 == 0)) {
         plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"who?\"}"));
         return;
     }

@@ -4,6 +4,7 @@
 
 #include "presence_fixture.h"
 
+#include "base/alloc.h"
 #include "vectors.h"
 
 static follower f;
@@ -14,5 +15,6 @@ static follower f;
 #define R1                  "r1--------------"
 #define R2                  "r2--------------"
 #define R3                  "r3--------------"
+#define R4                  "r4--------------"
 
 #endif

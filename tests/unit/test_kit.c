@@ -373,15 +373,38 @@ static void test_worker_dies(void **state)
     strike();
 }
 
+/* The repeated join is answered otherwise: what the first one tracked is gone. */
+static void test_worker_dies_and_the_answer_is_another(void **state)
+{
+    unsigned ref;
+
+    (void)state;
+    set_stage(PLX_TEST_LONGPOLL);
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+    plx_test_flush(bob);
+    plx_test_worker_dies(ann);
+    ref = plx_test_join(ann, "shop:1", "{'as': 'somebody once'}");
+    plx_test_assert_reply(ann, ref, "error", "{'reason': 'who?'}");
+    plx_test_refute_push(bob, "shop:1", "presence_diff", NULL);
+    strike();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),        cmocka_unit_test(test_push),
-        cmocka_unit_test(test_shout),       cmocka_unit_test(test_presence),
-        cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
-        cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_send),        cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),
+        cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_worker_dies),
+        cmocka_unit_test(test_worker_dies_and_the_answer_is_another),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_send),
+        cmocka_unit_test(test_intercept),
     };
 
     plx_test_on_failure(on_cmocka_failure);

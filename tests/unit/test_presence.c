@@ -1,6 +1,37 @@
 /* Presence on one topic: what is refused, bounds, updates within a window, grace, count-only. */
 #include "presence_topic.h"
 
+static void on_held(void *arg, int err, plx_slice refs)
+{
+    char **out = arg;
+    *out = err == 0 ? plx_slice_dup(refs) : plx_strdup("error");
+}
+
+/* The refs of a socket on a topic are these. */
+static void holds(plx_store *s, const char *topic, const char *socket, const char *refs)
+{
+    char *held = NULL;
+    plx_presence_held(s, S(topic), S(socket), on_held, &held);
+    assert_null(held);
+    WAIT(&r, held);
+    assert_string_equal(held, refs);
+    free(held);
+}
+
+static void test_what_a_socket_holds(void **state)
+{
+    (void)state;
+    holds(a, "held", "s1", "");
+    assert_int_equal(track(a, "held", "s1", "r1", "u1", "{}"), 0);
+    assert_int_equal(track(a, "held", "s1", "r2", "u2", "{}"), 0);
+    assert_int_equal(track(a, "held", "s2", "r3", "u3", "{}"), 0);
+    holds(b, "held", "s1", R1 R2);
+    assert_int_equal(untrack(a, "held", "s1", "r1", NULL, false), 0);
+    assert_int_equal(update(a, "held", "s1", "r4", "r2", "u2", "{\"n\":1}"), 0);
+    holds(b, "held", "s1", R4);
+    holds(b, "elsewhere", "s1", "");
+}
+
 /* ---- refusals and bounds */
 
 static void refuse(int err, const char *ref, const char *key, const char *meta)
@@ -356,10 +387,15 @@ static void test_reading_the_number(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_many_tracks),
-        cmocka_unit_test(test_cancelling), cmocka_unit_test(test_untrack),
-        cmocka_unit_test(test_grace),      cmocka_unit_test(test_grace_of_many),
-        cmocka_unit_test(test_count_only), cmocka_unit_test(test_reading_the_number),
+        cmocka_unit_test(test_what_a_socket_holds),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many_tracks),
+        cmocka_unit_test(test_cancelling),
+        cmocka_unit_test(test_untrack),
+        cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_grace_of_many),
+        cmocka_unit_test(test_count_only),
+        cmocka_unit_test(test_reading_the_number),
     };
     return cmocka_run_group_tests(tests, workers_up, workers_down);
 }

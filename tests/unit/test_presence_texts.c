@@ -1,8 +1,6 @@
 /* The texts of diffs and states: as Phoenix wrote them, and as they are kept in memory. */
 #include "presence_topic.h"
 
-#define R4 "r4--------------"
-
 static void test_texts(void **state)
 {
     (void)state;
