@@ -274,7 +274,7 @@ static void ask_for_ever(void *arg, int err)
 {
     answer *x = arg;
     count(x, err);
-    plx_store_ping(closing, ask_for_ever, x);
+    ping(closing, ask_for_ever, x);
 }
 
 static void test_close_comes_to_an_end(void **state)
@@ -283,8 +283,8 @@ static void test_close_comes_to_an_end(void **state)
     answer x = {0}, y = {0};
     closing = store_up(&r);
     for (unsigned i = 0; i < 3; i++)
-        plx_store_ping(closing, ask_for_ever, &x);
-    plx_store_ping(closing, ask_again, &y);
+        ping(closing, ask_for_ever, &x);
+    ping(closing, ask_again, &y);
     plx_store_close(closing);
     assert_true(x.down >= 300);
     assert_int_equal(y.called, 2); /* whoever does not is told everything */
