@@ -121,13 +121,19 @@ static plx_membership *carrier(plx_membership *m)
 }
 
 /* The reply that opens a membership in the place of another one follows the broadcasts that this
- * socket still caused on that one; they are given to the new one, unless it goes back and so gives
- * them behind its reply. Offset 0: no such barrier. */
+ * socket still caused on that one. They are given to the new one; but if it goes back, still to the
+ * old one, and by the new one once more behind its reply. Offset 0: no such barrier. */
 static plx_out_barrier past_of(const plx_out *out)
 {
-    bool takes_over =
-        out->opens && out->membership && out->membership->replaces && !out->membership->goes_back;
-    return (plx_out_barrier){out->membership, takes_over ? out->membership->caused : 0};
+    plx_membership *m = out->membership, *old = m && out->opens ? m->replaces : NULL;
+    if (old && m->goes_back)
+        m = old;
+    return (plx_out_barrier){m, old ? m->caused : 0};
+}
+
+static bool takes_over(const plx_out *out)
+{
+    return past_of(out).membership == out->membership;
 }
 
 /* A topic that is no string is none that anybody joined: nothing of it waits. */
@@ -190,7 +196,7 @@ int plx_ws_hold_add(plx_ws_holds *h, const plx_out *out, plx_blob *frame)
     const plx_out_barrier past = past_of(out);
     if (past.offset > 0)
         add_barrier(h, it, past.membership, past.offset);
-    it->before = past.offset;
+    it->before = takes_over(out) ? past.offset : 0;
     return 0;
 }
 

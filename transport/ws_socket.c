@@ -136,7 +136,9 @@ static void open_membership(plx_socket *s, plx_membership *m)
 {
     plx_ws_conn *c = conn_of(s);
     plx_membership *old = m->replaces;
-    if (old && old->watch.feed) {
+    /* What old still waits for it is given itself; its end, behind m's reply, stops it. */
+    bool both = old && old->watch.feed && m->goes_back && old->caused > old->watch.after;
+    if (old && old->watch.feed && !both) {
         if (!m->goes_back) {
             memcpy(m->start.epoch, old->watch.epoch, sizeof m->start.epoch);
             m->start.offset = old->watch.after;
@@ -145,7 +147,7 @@ static void open_membership(plx_socket *s, plx_membership *m)
     }
     m->watch.ops = &feed_ops;
     plx_feed_watch_start(s->store, &m->watch, m->topic, &m->start);
-    if (old && c->holds) {
+    if (old && c->holds && !both) {
         plx_ws_hold_rename(c->holds, old, m);
         plx_ws_socket_release(c);
     }

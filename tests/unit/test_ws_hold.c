@@ -199,6 +199,30 @@ static void test_rejoin(void **state)
     assert_int_equal(plx_ws_holds_count(h), 0);
 }
 
+/* One that goes back: the old one is given its own rest, and the replay stays behind the reply. */
+static void test_rejoin_that_goes_back(void **state)
+{
+    (void)state;
+    plx_membership old, now;
+    make(&old, "a", 3);
+    old.caused = 4;
+    emit_after(&old, "r", &old, 4, 0);
+    make(&now, "a", 0);
+    now.replaces = &old;
+    now.goes_back = true;
+    now.caused = 4;
+    emit_after(&now, "J", NULL, 0, OPENS);
+    emit_after(&old, "C", NULL, 0, ENDS);
+    event(&now, "1");
+    event(&now, "2");
+    assert_string_equal(sent, "");
+    event(&old, "4");
+    assert_string_equal(sent, "4rJC!12");
+    event(&now, "3");
+    assert_string_equal(sent, "4rJC!123");
+    assert_int_equal(plx_ws_holds_count(h), 0);
+}
+
 /* The reply to a push made on a membership that was replaced meanwhile. */
 static void test_barrier_of_a_replaced_one(void **state)
 {
@@ -419,6 +443,7 @@ int main(void)
         HELD(test_end_comes_last),
         HELD(test_lost_watch_counts_as_met),
         HELD(test_rejoin),
+        HELD(test_rejoin_that_goes_back),
         HELD(test_barrier_of_a_replaced_one),
         HELD(test_event_that_is_waited_for_before),
         HELD(test_rejoin_while_the_old_one_waits),
