@@ -8,8 +8,8 @@
  * the call).
  *
  * A session's channel is closed by an entry in its inbox, which is worked like a
- * POST, in its turn: by the caller when it works sessions, else by the worker that
- * holds the session's poll, or by whichever gets the lease first.
+ * POST, in its turn: by the caller when it works sessions, else by whichever worker
+ * does and gets the lease first.
  */
 #ifndef PLX_STORE_CONTROL_H
 #define PLX_STORE_CONTROL_H
