@@ -30,6 +30,9 @@ static void check_strays(const plx_auth_config *a, const plx_config_notes *notes
         {"previous_secret", &a->previous_secret, FOR(PHOENIX_TOKEN)},
         {"salt", &a->salt, FOR(PHOENIX_TOKEN)},
         {"max_age_s", &a->max_age_s, FOR(PHOENIX_TOKEN)},
+        {"claim", &a->claim, FOR(PHOENIX_TOKEN)},
+        /* The application of a hook is asked about everybody; NONE has an error of its own. */
+        {"required", &a->required, FOR(PHOENIX_TOKEN) | FOR(JWT) | FOR(TICKET) | FOR(NONE)},
         {"key", &a->key, FOR(JWT) | FOR(TICKET)},
         {"previous_key", &a->previous_key, FOR(JWT) | FOR(TICKET)},
         {"algorithms", &a->algorithms, FOR(JWT)},

@@ -171,6 +171,7 @@ static unsigned read_names(const plx_config *config, plx_admin_publication *out,
 {
     json_object *members = out->members;
     plx_publication *p = &out->p;
+    plx_route_kept kept;
     unsigned status;
 
     status = read_name(members, "topic", "invalid_topic", PLX_NAME_MAX, &p->topic, error);
@@ -180,10 +181,12 @@ static unsigned read_names(const plx_config *config, plx_admin_publication *out,
         status = read_name(members, "key", "invalid_key", PLX_ADMIN_KEY_MAX, &p->key, error);
     if (status != 0)
         return status;
-    p->latest_ttl_s = plx_route_latest(config, p->topic);
-    if (plx_route_history(config, p->topic, &p->history_size, &p->history_ttl_s))
-        return 0;
-    return say_unknown(p->topic, error);
+    if (!plx_route_topic(config, p->topic, &kept))
+        return say_unknown(p->topic, error);
+    p->history_size = kept.history_size;
+    p->history_ttl_s = kept.history_ttl_s;
+    p->latest_ttl_s = kept.latest_ttl_s;
+    return 0;
 }
 
 unsigned plx_admin_read_publication(const plx_config *config, plx_json_value body,
@@ -211,7 +214,7 @@ unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query,
 {
     static const char *const names[] = {"topic", "count", NULL};
     json_object *members = plx_json_new_object(), *asked;
-    uint64_t size = 0, ttl_s = 0;
+    plx_route_kept kept;
     plx_slice text, none;
     unsigned status =
         read_members(query, names, "There are topic and count.", members, &none, error);
@@ -221,7 +224,7 @@ unsigned plx_admin_read_presence(const plx_config *config, plx_json_value query,
     if (status == 0) {
         plx_buf_add(topic, text);
         *count = json_object_object_get_ex(members, "count", &asked);
-        if (!plx_route_history(config, text, &size, &ttl_s))
+        if (!plx_route_topic(config, text, &kept))
             status = say_unknown(text, error);
     }
     json_object_put(members);
@@ -265,8 +268,12 @@ static unsigned read_limit(json_object *members, plx_admin_history_query *out, j
 static unsigned find_history(const plx_config *config, plx_admin_history_query *out,
                              json_object *error)
 {
-    if (!plx_route_history(config, out->topic, &out->history.size, &out->history.ttl_s))
+    plx_route_kept kept;
+
+    if (!plx_route_topic(config, out->topic, &kept))
         return say_unknown(out->topic, error);
+    out->history.size = kept.history_size;
+    out->history.ttl_s = kept.history_ttl_s;
     if (out->history.size > 0)
         return 0;
     plx_admin_error(error, "no_history", "Give the channel a history section in the configuration.",
@@ -317,7 +324,7 @@ unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value bod
 {
     static const char *const names[] = {"id", "topic", NULL};
     json_object *members = plx_json_new_object();
-    uint64_t size = 0, ttl_s = 0;
+    plx_route_kept kept;
     plx_slice name, channel, none;
     unsigned status = read_members(body, names, "Members are id and topic.", members, &none, error);
 
@@ -328,7 +335,7 @@ unsigned plx_admin_read_unsubscribe(const plx_config *config, plx_json_value bod
     if (status == 0) {
         plx_buf_add(id, name);
         plx_buf_add(topic, channel);
-        if (!plx_route_history(config, channel, &size, &ttl_s))
+        if (!plx_route_topic(config, channel, &kept))
             status = say_unknown(channel, error);
     }
     json_object_put(members);

@@ -44,7 +44,7 @@ bool plx_module_fits(unsigned abi, plx_buf *why)
         return true;
     plx_buf_printf(why,
                    "made for version %u of the interface, this is version %u: compile it against"
-                   " this Pollux' channel/backend.h",
+                   " this Pollux' pollux/backend.h",
                    abi, (unsigned)PLX_BACKEND_ABI);
     return false;
 }

@@ -36,30 +36,32 @@ const plx_channel_config *plx_route_channel(const plx_socket_config *socket, plx
     return best;
 }
 
-bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size, uint64_t *ttl_s)
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void keep(const plx_channel_config *c, plx_route_kept *out)
+{
+    if (c->has_history) {
+        out->history_size = larger(out->history_size, c->history_size);
+        out->history_ttl_s = larger(out->history_ttl_s, c->history_ttl_s);
+    }
+    if (c->has_latest)
+        out->latest_ttl_s = larger(out->latest_ttl_s, c->latest_ttl_s);
+}
+
+bool plx_route_topic(const plx_config *config, plx_slice topic, plx_route_kept *out)
 {
     bool found = false;
-    *size = *ttl_s = 0;
+    *out = (plx_route_kept){0};
     for (size_t i = 0; i < config->socket_count; i++) {
         const plx_channel_config *c = plx_route_channel(&config->sockets[i], topic);
         found = found || c;
-        if (!c || !c->has_history)
-            continue;
-        *size = c->history_size > *size ? c->history_size : *size;
-        *ttl_s = c->history_ttl_s > *ttl_s ? c->history_ttl_s : *ttl_s;
+        if (c)
+            keep(c, out);
     }
     return found;
-}
-
-uint64_t plx_route_latest(const plx_config *config, plx_slice topic)
-{
-    uint64_t ttl_s = 0;
-    for (size_t i = 0; i < config->socket_count; i++) {
-        const plx_channel_config *c = plx_route_channel(&config->sockets[i], topic);
-        if (c && c->has_latest && c->latest_ttl_s > ttl_s)
-            ttl_s = c->latest_ttl_s;
-    }
-    return ttl_s;
 }
 
 /* Takes the next part off a path, skipping any number of slashes; false at its end. */

@@ -16,13 +16,14 @@ const plx_channel_config *plx_route_channel(const plx_socket_config *socket, plx
 /* Whether the topic is one that the pattern ("room:*" or exact) means. */
 bool plx_route_pattern_matches(const char *pattern, plx_slice topic);
 
-/* How far back the topic's log has to reach, and for how long: as any socket section wants it.
- * *size 0: none of them gives it history. Returns false when none routes the topic. */
-bool plx_route_history(const plx_config *config, plx_slice topic, uint64_t *size, uint64_t *ttl_s);
+/* What is kept of a topic: the most that any socket section wants. */
+typedef struct plx_route_kept {
+    uint64_t history_size, history_ttl_s; /* how far back its log reaches; 0: it has no history */
+    uint64_t latest_ttl_s; /* seconds for the last message of each event; 0: it is not kept */
+} plx_route_kept;
 
-/* For how many seconds the last message of each event of the topic is kept: the longest that any
- * section wants; 0: none does. */
-uint64_t plx_route_latest(const plx_config *config, plx_slice topic);
+/* Returns false when no section routes the topic; *out is written in any case. */
+bool plx_route_topic(const plx_config *config, plx_slice topic, plx_route_kept *out);
 
 enum plx_route_transport { PLX_ROUTE_WEBSOCKET, PLX_ROUTE_LONGPOLL };
 

@@ -221,7 +221,8 @@ bool plx_call_is_elsewhere(const plx_call *call);
 int plx_call_check_info(const plx_call *call, plx_slice name, plx_payload message);
 /* The longest payload that may be said to a client. */
 size_t plx_socket_payload_max(const plx_socket *s);
-/* How long the log of a topic keeps what is published there: as any section wants that knows it. */
+/* How long the log of a topic keeps what is published there: as any section wants that knows it
+ * (the socket's own is one of those in the store's configuration). */
 void plx_socket_retain(const plx_socket *s, plx_slice topic, plx_publication *p);
 /* What plx_channel_broadcast_to would say of names and lengths, and of a binary message. */
 int plx_socket_check_broadcast(const plx_socket *s, plx_slice topic, plx_slice event,

@@ -222,21 +222,14 @@ static void published(void *arg, int err, const plx_position *position, bool rep
     plx_broadcast_done(arg, err, position, repeated);
 }
 
-/* The log reaches back as far as any section wants that knows the topic. */
 void plx_socket_retain(const plx_socket *s, plx_slice topic, plx_publication *p)
 {
-    const plx_channel_entry *entry = plx_channels_route(s->channels, topic);
+    plx_route_kept kept;
 
-    plx_route_history(plx_store_config(s->store), topic, &p->history_size, &p->history_ttl_s);
-    p->latest_ttl_s = plx_route_latest(plx_store_config(s->store), topic);
-    if (entry && entry->config->has_latest && p->latest_ttl_s < entry->config->latest_ttl_s)
-        p->latest_ttl_s = entry->config->latest_ttl_s;
-    if (!entry || !entry->config->has_history)
-        return;
-    if (p->history_size < entry->config->history_size)
-        p->history_size = entry->config->history_size;
-    if (p->history_ttl_s < entry->config->history_ttl_s)
-        p->history_ttl_s = entry->config->history_ttl_s;
+    plx_route_topic(plx_store_config(s->store), topic, &kept);
+    p->history_size = kept.history_size;
+    p->history_ttl_s = kept.history_ttl_s;
+    p->latest_ttl_s = kept.latest_ttl_s;
 }
 
 int plx_socket_check_broadcast(const plx_socket *s, plx_slice topic, plx_slice event,

@@ -5,6 +5,8 @@
 #include "base/error.h"
 
 #define MAC_HEX 64
+/* The year 10000. Who writes milliseconds in the place of seconds would make tickets for ever. */
+#define LATEST_MS 253402300800000
 
 static void mac_of(plx_slice key, plx_slice text, char hex[MAC_HEX])
 {
@@ -35,6 +37,12 @@ static int find_exp(plx_slice object, plx_json_value *exp)
     return err == 0 && exp->type == PLX_JSON_NONE ? PLX_E_NOTFOUND : err;
 }
 
+static bool is_endless(const plx_json_value *exp)
+{
+    uint64_t ms;
+    return plx_claims_time(exp, &ms) == 0 && ms >= LATEST_MS;
+}
+
 /* The signed text is the application's: whatever is wrong from here on is its mistake. */
 static int read_claims(plx_slice json, uint64_t wall_ms, plx_buf *claims_json, plx_verdict *verdict)
 {
@@ -51,6 +59,10 @@ static int read_claims(plx_slice json, uint64_t wall_ms, plx_buf *claims_json, p
     int err = plx_claims_expiry(&exp, wall_ms, verdict);
     if (err)
         return err == PLX_E_GONE ? err : PLX_E_DENIED;
+    if (is_endless(&exp)) {
+        *verdict = (plx_verdict){.reason = "token's exp is beyond the year 9999: it is in seconds"};
+        return PLX_E_DENIED;
+    }
     err = plx_buf_add(claims_json, object);
     if (err)
         *verdict = (plx_verdict){.reason = "token's claims too long"};
@@ -86,7 +98,7 @@ int plx_ticket_sign(plx_slice key, plx_slice claims_json, plx_buf *ticket)
     uint64_t ms;
     plx_buf text;
     if (plx_claims_open(claims_json, &object) != 0 || find_exp(object, &exp) != 0 ||
-        plx_claims_time(&exp, &ms) != 0)
+        plx_claims_time(&exp, &ms) != 0 || ms >= LATEST_MS)
         return PLX_E_INVALID;
     plx_buf_init(&text, PLX_TICKET_MAX);
     plx_base64_encode(&text, object, PLX_B64_URL | PLX_B64_NOPAD);

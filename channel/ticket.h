@@ -14,8 +14,9 @@
 
 /* Verifies a ticket; its object, as it was signed, is appended to claims_json. PLX_E_INVALID:
  * malformed, or signed with another key. PLX_E_DENIED: genuine, but no object, a name twice in it,
- * or no good exp. PLX_E_GONE: genuine, but expired. PLX_E_TOOBIG: longer than PLX_TICKET_MAX, or
- * claims_json is full. After an error claims_json is as it was and verdict->reason says why. */
+ * or no good exp (a number of seconds before the year 10000). PLX_E_GONE: genuine, but expired.
+ * PLX_E_TOOBIG: longer than PLX_TICKET_MAX, or claims_json is full. After an error claims_json is
+ * as it was and verdict->reason says why. */
 int plx_ticket_verify(plx_slice key, plx_slice ticket, uint64_t wall_ms, plx_buf *claims_json,
                       plx_verdict *verdict);
 

@@ -21,6 +21,9 @@
 #include <unistd.h>
 
 #define PRELUDE_LEN 32 /* the request that encoding starts with */
+/* So much of the file may stay for the next use: giving its pages back and taking new ones each
+ * time costs more than all the rest. */
+#define KEPT_BYTES 16384
 
 struct plx_codec {
     int fd; /* the file; -1 after a failure, until the next use */
@@ -67,7 +70,7 @@ void plx_codec_free(plx_codec *c)
     free(c);
 }
 
-/* What the file held is not needed any more; empty, it costs nothing. */
+/* Empty, the file costs nothing. */
 static void drop_content(plx_codec *c)
 {
     if (c->fd >= 0 && ftruncate(c->fd, 0) != 0) {
@@ -76,12 +79,30 @@ static void drop_content(plx_codec *c)
     }
 }
 
-/* The file holds `bytes` and is read from their start. */
+/* What the file holds, so many bytes, is not needed any more. */
+static void let_go(plx_codec *c, size_t bytes)
+{
+    if (bytes > KEPT_BYTES)
+        drop_content(c);
+}
+
+/* Nothing of what the file held before stands behind `len` bytes. */
+static int cut_off(plx_codec *c, size_t len)
+{
+    if (lseek(c->fd, 0, SEEK_END) <= (off_t)len || ftruncate(c->fd, (off_t)len) == 0)
+        return 0;
+    plx_log_limited(PLX_ERROR, "ftruncate: %s", strerror(errno));
+    close(c->fd);
+    c->fd = -1;
+    return PLX_E_SYSTEM;
+}
+
+/* The file holds `bytes` and nothing else, and is read from their start. */
 static int fill(plx_codec *c, plx_slice bytes)
 {
     size_t at = 0;
 
-    if (open_file(c) != 0)
+    if (open_file(c) != 0 || cut_off(c, bytes.len) != 0)
         return PLX_E_SYSTEM;
     while (at < bytes.len) {
         ssize_t n = pwrite(c->fd, bytes.data + at, bytes.len - at, (off_t)at);
@@ -144,7 +165,7 @@ int plx_codec_decode(plx_codec *c, plx_slice records, size_t body_len,
         take(arg, request.envp, plx_slice_make(body, body_len));
     free(body);
     FCGX_Free(&request, 0);
-    drop_content(c);
+    let_go(c, records.len);
     return body != NULL ? 0 : PLX_E_INVALID;
 }
 
@@ -216,6 +237,6 @@ int plx_codec_encode(plx_codec *c, unsigned id, plx_slice head, plx_slice body, 
     }
     if (rc == 0)
         rc = collect(c, out);
-    drop_content(c);
+    let_go(c, PRELUDE_LEN + head.len + body.len);
     return rc;
 }

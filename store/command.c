@@ -28,9 +28,14 @@ void plx_command_fini(plx_command *c)
 
 static void begin_arg(plx_command *c, size_t len)
 {
-    plx_buf_byte(&c->bytes, '$');
-    plx_buf_u64(&c->bytes, len);
-    plx_buf_append(&c->bytes, "\r\n", 2);
+    char head[] = "$12345678901234567890\r\n";
+    size_t end = sizeof head - 1, at = end - 2;
+    do {
+        head[--at] = (char)('0' + len % 10);
+        len /= 10;
+    } while (len > 0);
+    head[--at] = '$';
+    plx_buf_append(&c->bytes, head + at, end - at);
     c->argc++;
 }
 
@@ -48,9 +53,12 @@ void plx_command_str(plx_command *c, const char *arg)
 
 void plx_command_u64(plx_command *c, uint64_t arg)
 {
-    char text[24];
-    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)arg);
-    plx_command_add(c, plx_slice_make(text, (size_t)len));
+    size_t digits = 1;
+    for (uint64_t n = arg; n >= 10; n /= 10)
+        digits++;
+    begin_arg(c, digits);
+    plx_buf_u64(&c->bytes, arg);
+    plx_buf_append(&c->bytes, "\r\n", 2);
 }
 
 void plx_command_key(plx_command *c, const char *prefix, char kind, plx_slice name,

@@ -101,8 +101,9 @@ static void taken(void *arg, int err, enum plx_post_result result, uint64_t entr
         cs->control->work(cs->control, work);
 }
 
-static void work(plx_calls *cs, plx_slice sid)
+void plx_calls_work(plx_store *s, plx_slice sid)
 {
+    plx_calls *cs = s->calls;
     if (cs->control && cs->control->work && sid.len > 0 && sid.len <= PLX_SID_MAX)
         plx_session_take(cs->store, sid, 0, taken, cs);
 }
@@ -135,7 +136,7 @@ void plx_control_called(plx_calls *cs, plx_slice message)
     else if (known && verb_is(&q, "report", 4))
         report(cs, &q);
     else if (known && verb_is(&q, "work", 4))
-        work(cs, q.body);
+        plx_calls_work(cs->store, q.body);
     else if (known && verb_is(&q, "inform", 5))
         known = inform(cs, &q);
     else if (known && verb_is(&q, "unsubscribe", 7))

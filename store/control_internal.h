@@ -2,6 +2,7 @@
  *
  *   control.c           the caller: a call's life
  *   control_sessions.c  the caller's part for long-poll sessions
+ *   control_work.c      a session's inbox is to be worked by whoever does such things
  *   control_called.c    the called
  *   control_errand.c    a program without a worker wants a call made
  */
@@ -74,10 +75,19 @@ void plx_calls_done(plx_store *s, plx_slice sid, uint64_t entry, unsigned status
 /* The call waits no longer. */
 void plx_control_sessions_forget(plx_control_call *c);
 
+/* ---- control_work.c */
+
+/* Asks others to work a session's inbox. poller: what plx_session_append said. cb, never before the
+ * return: 0 when it was asked for, whether anybody has heard it or not. */
+void plx_control_ask_work(plx_store *s, plx_slice sid, plx_slice poller,
+                          void (*cb)(void *arg, int err), void *arg);
+
 /* ---- control_called.c */
 
 /* A message of the control channel. */
 void plx_control_called(plx_calls *cs, plx_slice message);
+/* This worker is asked to work a session's inbox. */
+void plx_calls_work(plx_store *s, plx_slice sid);
 
 /* Appends what this worker leaves in Redis about itself; nothing: it leaves nothing. */
 void plx_control_own_tally(const plx_store *s, plx_buf *out);

@@ -68,30 +68,16 @@ static void taken(void *arg, int err, enum plx_post_result result, uint64_t numb
     entry_done(e, err);
 }
 
-static void asked(const plx_done *done, int err, const redisReply *reply)
+static void asked(void *arg, int err)
 {
-    (void)reply;
-    entry_done(done->arg, err);
+    entry_done(arg, err);
 }
 
-/* Nobody need hear it: the session is on the list of those with something due. */
-static void ask_others(entry *e)
-{
-    plx_store *s = e->call->calls->store;
-    plx_buf text;
-    plx_buf_init(&text, 0);
-    plx_buf_str(&text, "1 work - 0\n");
-    plx_buf_add(&text, e->sid);
-    plx_control_publish(s, plx_buf_slice(&text), asked, PLX_DONE(NULL, e));
-    plx_buf_fini(&text);
-}
-
-static void appended(void *arg, int err, enum plx_post_result result, uint64_t number,
-                     unsigned status, const plx_work *work)
+static void appended(void *arg, int err, bool waits, uint64_t number, plx_slice poller)
 {
     entry *e = arg;
     call *c = e->call;
-    (void)result, (void)status, (void)work;
+    (void)waits; /* without a digest nothing is known to have been done */
     if (err || c->answered) {
         entry_done(e, err);
         return;
@@ -100,7 +86,7 @@ static void appended(void *arg, int err, enum plx_post_result result, uint64_t n
     if (c->calls->control && c->calls->control->work)
         plx_session_take(c->calls->store, e->sid, number, taken, e);
     else
-        ask_others(e);
+        plx_control_ask_work(c->calls->store, e->sid, poller, asked, e);
 }
 
 static void close_channel(call *c, plx_slice sid)

@@ -35,32 +35,41 @@ static void published(const plx_done *done, int err, const redisReply *reply)
     step_done(done->arg, err);
 }
 
-static void appended(void *arg, int err, enum plx_post_result result, uint64_t entry,
-                     unsigned status, const plx_work *work)
+/* One session of the id. */
+typedef struct step {
+    sending *sending;
+    size_t sid_len;
+    char sid[PLX_SID_MAX];
+} step;
+
+static void asked(void *arg, int err)
 {
-    (void)result, (void)entry, (void)status, (void)work;
-    step_done(arg, err == PLX_E_GONE ? 0 : err);
+    step_done(arg, err);
 }
 
-static void ask_workers(sending *x, plx_slice sid)
+static void appended(void *arg, int err, bool waits, uint64_t entry, plx_slice poller)
 {
-    plx_buf text;
-    plx_buf_init(&text, 0);
-    plx_buf_str(&text, "1 work - 0\n");
-    plx_buf_add(&text, sid);
-    x->in_flight++;
-    plx_control_publish(x->store, plx_buf_slice(&text), published, PLX_DONE(NULL, x));
-    plx_buf_fini(&text);
+    step *p = arg;
+    sending *x = p->sending;
+    (void)entry;
+    if (waits)
+        plx_control_ask_work(x->store, plx_slice_make(p->sid, p->sid_len), poller, asked, x);
+    else
+        step_done(x, err == PLX_E_GONE ? 0 : err);
+    free(p);
 }
 
-/* In this order on one connection: whoever is asked finds the entry, and if he dies over it, the
- * session is on the list. */
+/* In this order: whoever is asked finds the entry, and if he dies over it, the session is on the
+ * list. */
 static void append(sending *x, plx_slice sid)
 {
+    step *p = plx_alloc(sizeof *p);
+    /* A longer one is no session's: nothing is appended, and nobody asked. */
+    *p = (step){.sending = x, .sid_len = sid.len < PLX_SID_MAX ? sid.len : PLX_SID_MAX};
+    memcpy(p->sid, sid.data, p->sid_len);
     plx_due_list(x->store, sid, PLX_DUE_CLAIM_MS);
     x->in_flight++;
-    plx_session_append(x->store, sid, PLX_ENTRY_INFO, x->digest, x->body, appended, x);
-    ask_workers(x, sid);
+    plx_session_append(x->store, sid, PLX_ENTRY_INFO, x->digest, x->body, appended, p);
 }
 
 static void found(void *arg, int err, const plx_slice *sids, size_t count)

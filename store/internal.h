@@ -20,6 +20,11 @@ struct plx_owner_sweeper;
 
 #define PLX_WORKER_LEN 16
 
+/* Characters of a new epoch: enough that none comes twice. */
+#define PLX_EPOCH_LEN 10
+/* So many are drawn at a time: every publication takes one along, and few topics are new. */
+#define PLX_EPOCHS 32
+
 struct plx_store {
     struct ev_loop *loop;
     const plx_config *config;
@@ -42,6 +47,8 @@ struct plx_store {
     plx_store_watch *watches;
     uint64_t opened_ms;
     bool was_up; /* what the watches were told last */
+    size_t epochs_left;
+    char epochs[PLX_EPOCHS * PLX_EPOCH_LEN + 1]; /* the first ones are not taken yet */
     plx_store_counters counters;
 };
 

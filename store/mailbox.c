@@ -1,8 +1,8 @@
 /* The mailbox of a worker.
  *
  * wake SID GENERATION 0, superseded SID GENERATION 0, gone SID GENERATION 0,
- * done SID ENTRY STATUS, and answers to calls (see control.c): count - CALL COUNT,
- * report - CALL 0\nREPORT.
+ * done SID ENTRY STATUS, work SID 0 0, and answers to calls (see control.c): count - CALL
+ * COUNT, report - CALL 0\nREPORT.
  * A note may be lost; nothing but latency depends on one.
  */
 #include "store/mailbox.h"
@@ -53,6 +53,8 @@ static void tell(plx_mail *m, plx_slice verb, plx_slice sid, uint64_t a, uint64_
     plx_mailbox *box = m->box;
     if (plx_slice_is(verb, "done"))
         plx_calls_done(m->store, sid, a, status_of(b));
+    if (plx_slice_is(verb, "work"))
+        plx_calls_work(m->store, sid);
     if (!box) {
         /* nobody is interested */
     } else if (plx_slice_is(verb, "wake") && box->wake) {
@@ -102,9 +104,18 @@ static void sent(const plx_done *done, int err, const redisReply *reply)
     (void)done, (void)err, (void)reply;
 }
 
-static void send_note(plx_store *s, plx_slice worker, plx_slice text)
+static void publish(plx_store *s, plx_slice worker, plx_slice text, plx_answer_fn *answer,
+                    plx_done done)
 {
     plx_command c;
+    plx_command_init(&c, "SPUBLISH");
+    plx_command_key(&c, plx_store_prefix(s), 'w', worker, "");
+    plx_command_add(&c, text);
+    plx_conn_send(s->conn, &c, 0, answer, done);
+}
+
+static void send_note(plx_store *s, plx_slice worker, plx_slice text)
+{
     if (plx_slice_is(worker, s->worker)) {
         note *n = plx_alloc(sizeof *n);
         n->text = plx_slice_make(plx_slice_dup(text), text.len);
@@ -112,10 +123,15 @@ static void send_note(plx_store *s, plx_slice worker, plx_slice text)
         plx_later_add(&s->laters, &s->mail->deliver);
         return;
     }
-    plx_command_init(&c, "SPUBLISH");
-    plx_command_key(&c, plx_store_prefix(s), 'w', worker, "");
-    plx_command_add(&c, text);
-    plx_conn_send(s->conn, &c, 0, sent, PLX_DONE(NULL, NULL));
+    publish(s, worker, text, sent, PLX_DONE(NULL, NULL));
+}
+
+void plx_mail_ask_work(plx_store *s, plx_slice worker, plx_slice sid, plx_answer_fn *answer,
+                       plx_done done)
+{
+    char *text = plx_asprintf("work %.*s 0 0", (int)sid.len, sid.data);
+    publish(s, worker, plx_slice_of(text), answer, done);
+    free(text);
 }
 
 void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice sid, uint64_t a,

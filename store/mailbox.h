@@ -1,4 +1,4 @@
-/* Notes between workers: wake, superseded, gone, done, and answers to calls.
+/* Notes between workers: wake, superseded, gone, done, work, and answers to calls.
  *
  * Each worker has a channel, "<prefix>{w:WORKER}". A note is a line of words, and
  * what follows it belongs to it. One
@@ -24,6 +24,11 @@ void plx_mail_send(plx_store *s, plx_slice worker, const char *verb, plx_slice s
 /* Sends "<verb> - <a> 0\n<text>", the same way. */
 void plx_mail_send_text(plx_store *s, plx_slice worker, const char *verb, uint64_t a,
                         plx_slice text);
+
+/* Asks a worker to work a session's inbox: "work <sid> 0 0". The reply is a number: how many have
+ * heard it, 0 or 1. */
+void plx_mail_ask_work(plx_store *s, plx_slice worker, plx_slice sid, plx_answer_fn *answer,
+                       plx_done done);
 
 /* Subscribes to this worker's mailbox now if it was not (options.listen false). */
 void plx_mail_listen(plx_mail *m);

@@ -85,16 +85,14 @@ static void send_flush(plx_pres_topic *t)
     plx_store *s = t->presence->store;
     const plx_presence_rules *rules = &t->rules;
     uint64_t ttl_s = larger(s->config->delivery_log.ttl_s, rules->history_ttl_s);
-    char epoch[PLX_EPOCH_LEN + 1];
     plx_command c;
-    plx_random_id(epoch, PLX_EPOCH_LEN);
     plx_pres_begin(&c, s, PLX_SCRIPT_PRESENCE_FLUSH, t->name, PLX_PRES_KEYS + 2);
     plx_pres_add_rules(&c, s, t->name, rules, true);
     plx_command_u64(&c, rules->count_only_above);
     plx_command_u64(&c, PLX_PRESENCE_STATE_BYTES);
     plx_command_u64(&c, SYNC_BYTES);
     plx_command_u64(&c, DIFF_BYTES);
-    plx_command_str(&c, epoch);
+    plx_topic_add_epoch(&c, s);
     plx_command_u64(&c, s->config->delivery_log.messages);
     plx_command_u64(&c, s->config->delivery_log.bytes);
     plx_command_u64(&c, ttl_s);

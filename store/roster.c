@@ -10,7 +10,6 @@
  */
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/crypto.h"
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "store/feed.h"
@@ -192,15 +191,13 @@ static void on_lost(plx_feed_watch *w)
 void plx_pres_ask_state(plx_store *s, plx_slice topic, const plx_presence_rules *rules,
                         bool entries, plx_answer_fn *answer, plx_done done)
 {
-    char epoch[PLX_EPOCH_LEN + 1];
     plx_command c;
-    plx_random_id(epoch, PLX_EPOCH_LEN);
     plx_pres_begin(&c, s, PLX_SCRIPT_PRESENCE_STATE, topic, PLX_PRES_KEYS + 2);
     plx_command_u64(&c, entries);
     plx_command_u64(&c, rules ? rules->ttl_s : 0);
     plx_command_u64(&c, rules ? rules->grace_ms : 600000);
     plx_command_u64(&c, PLX_PRESENCE_STATE_BYTES);
-    plx_command_str(&c, epoch);
+    plx_topic_add_epoch(&c, s);
     plx_command_u64(&c, s->config->delivery_log.ttl_s);
     plx_command_u64(&c, PLX_META_EXTRA_S);
     plx_script_send(s, &c, answer, done);

@@ -183,10 +183,11 @@ void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx
                       void *arg);
 
 /* Appends an entry for others to work: the lease is not taken and the session's life not extended.
- * digest as above.
- * WAIT with its number; a "done" note comes. err: as above. */
+ * digest as above. `waits` with its number; a "done" note comes. Or it was done before. poller: the
+ * worker that holds the session's poll, or last did; empty when none ever has. err: as above. */
+typedef void plx_append_cb(void *arg, int err, bool waits, uint64_t entry, plx_slice poller);
 void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
-                        plx_slice body, plx_post_cb *cb, void *arg);
+                        plx_slice body, plx_append_cb *cb, void *arg);
 
 /* For somebody who waits for `entry` (its worker may have died): DONE with the outcome, WORK when
  * the lease was free, else WAIT. entry 0: take the lease whatever is in the inbox (WAIT when it is

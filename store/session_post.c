@@ -57,9 +57,26 @@ typedef struct inbox_entry {
     unsigned status;
 } inbox_entry;
 
+/* {wait, entry, 0, nil, the poll's last worker or nil}, {done, ...} */
+static void appended(const plx_done *done, int err, const redisReply *reply)
+{
+    plx_session_call *call = done->arg;
+    enum plx_post_result result = PLX_POST_WAIT;
+    uint64_t entry = 0;
+    bool known = !err && read_result(reply, &result);
+    if (!known)
+        err = plx_session_verdict(err, reply);
+    if (!err &&
+        (!known || result == PLX_POST_WORK || !plx_reply_u64(plx_reply_at(reply, 1), &entry)))
+        err = plx_store_odd("post");
+    ((plx_append_cb *)call->cb)(call->arg, err, !err && result == PLX_POST_WAIT, entry,
+                                plx_reply_slice(plx_reply_at(reply, 4)));
+    free(call);
+}
+
 /* lease_ms 0: it is not taken. */
 static void append(plx_store *s, plx_slice sid, const inbox_entry *e, uint64_t life_ms,
-                   uint64_t lease_ms, plx_session_call *call)
+                   uint64_t lease_ms, plx_answer_fn *answer, plx_session_call *call)
 {
     const char kind_byte = (char)e->kind;
     plx_command c;
@@ -75,22 +92,22 @@ static void append(plx_store *s, plx_slice sid, const inbox_entry *e, uint64_t l
     plx_command_u64(&c, PLX_INBOX_BYTES);
     if (e->digest.len > PLX_DIGEST_BYTES || e->status > PLX_STATUS_MAX)
         plx_command_refuse(&c);
-    plx_script_send(s, &c, posted, PLX_DONE(NULL, call));
+    plx_script_send(s, &c, answer, PLX_DONE(NULL, call));
 }
 
 void plx_session_post(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
                       unsigned status, plx_slice body, uint64_t life_ms, plx_post_cb *cb, void *arg)
 {
     const inbox_entry e = {kind, digest, body, status};
-    append(s, sid, &e, life_ms, PLX_LEASE_MS,
+    append(s, sid, &e, life_ms, PLX_LEASE_MS, posted,
            plx_session_call_new(s, sid, (void (*)(void))cb, arg));
 }
 
 void plx_session_append(plx_store *s, plx_slice sid, enum plx_entry_kind kind, plx_slice digest,
-                        plx_slice body, plx_post_cb *cb, void *arg)
+                        plx_slice body, plx_append_cb *cb, void *arg)
 {
     const inbox_entry e = {kind, digest, body, 200};
-    append(s, sid, &e, 0, 0, plx_session_call_new(s, sid, (void (*)(void))cb, arg));
+    append(s, sid, &e, 0, 0, appended, plx_session_call_new(s, sid, (void (*)(void))cb, arg));
 }
 
 void plx_session_take(plx_store *s, plx_slice sid, uint64_t entry, plx_post_cb *cb, void *arg)

@@ -15,11 +15,14 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-void plx_topic_add_epoch(plx_command *c)
+void plx_topic_add_epoch(plx_command *c, plx_store *s)
 {
-    char epoch[PLX_EPOCH_LEN + 1];
-    plx_random_id(epoch, PLX_EPOCH_LEN);
-    plx_command_str(c, epoch);
+    if (s->epochs_left == 0) {
+        plx_random_id(s->epochs, PLX_EPOCHS * PLX_EPOCH_LEN);
+        s->epochs_left = PLX_EPOCHS;
+    }
+    const char *epoch = s->epochs + --s->epochs_left * PLX_EPOCH_LEN;
+    plx_command_add(c, plx_slice_make(epoch, PLX_EPOCH_LEN));
 }
 
 /* ---- publishing */
@@ -75,7 +78,7 @@ void plx_topic_publish(plx_store *s, const plx_publication *p, plx_publish_cb *c
     const char kind = (char)p->kind;
     plx_command c;
     add_keys(&c, s, p);
-    plx_topic_add_epoch(&c);
+    plx_topic_add_epoch(&c, s);
     plx_command_add(&c, plx_slice_make(&kind, 1));
     plx_command_add(&c, p->from);
     plx_command_add(&c, p->event);
@@ -123,7 +126,7 @@ void plx_topic_ask_position(plx_store *s, plx_slice topic, plx_answer_fn *answer
 {
     plx_command c;
     plx_topic_begin(&c, s, PLX_SCRIPT_POSITION, topic);
-    plx_topic_add_epoch(&c);
+    plx_topic_add_epoch(&c, s);
     plx_topic_add_lifetimes(&c, s);
     plx_script_send(s, &c, answer, done);
 }
@@ -135,7 +138,7 @@ void plx_topic_rewind(plx_store *s, plx_slice topic, const plx_position *seen,
     plx_topic_begin(&c, s, PLX_SCRIPT_REWIND, topic);
     plx_command_str(&c, seen->epoch);
     plx_command_u64(&c, seen->offset);
-    plx_topic_add_epoch(&c);
+    plx_topic_add_epoch(&c, s);
     plx_topic_add_lifetimes(&c, s);
     plx_script_send(s, &c, answer, done);
 }

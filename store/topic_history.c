@@ -19,7 +19,7 @@ static void begin(plx_command *c, plx_store *s, enum plx_script script, plx_slic
                   const plx_position *since, const plx_history *history)
 {
     plx_topic_begin(c, s, script, topic);
-    plx_topic_add_epoch(c);
+    plx_topic_add_epoch(c, s);
     plx_topic_add_lifetimes(c, s);
     plx_command_str(c, since ? since->epoch : "");
     plx_command_u64(c, since ? since->offset : 0);

@@ -5,9 +5,6 @@
 #include "store/event.h"
 #include "store/script.h"
 
-/* Characters of a new epoch: enough that none comes twice. */
-#define PLX_EPOCH_LEN 10
-
 /* Reads {epoch, offset, ...}. False: a wrong shape, and *out is untouched. */
 bool plx_topic_read_position(const redisReply *reply, plx_position *out);
 
@@ -22,8 +19,8 @@ void plx_topic_read(plx_store *s, plx_slice topic, uint64_t first, size_t max_en
 
 /* Begins a call of a script with the keys meta and log. */
 void plx_topic_begin(plx_command *c, const plx_store *s, enum plx_script script, plx_slice topic);
-/* Adds the argument "new epoch", for a topic that has none. */
-void plx_topic_add_epoch(plx_command *c);
+/* Adds the argument "new epoch", for a topic that has none; another one each time. */
+void plx_topic_add_epoch(plx_command *c, plx_store *s);
 /* Adds the arguments "log ttl" and "seconds that meta outlives the log". */
 void plx_topic_add_lifetimes(plx_command *c, const plx_store *s);
 

@@ -78,7 +78,7 @@ void plx_topic_latest(plx_store *s, plx_slice topic, plx_latest_cb *cb, void *ar
     plx_script_key(&c, s, 't', topic, ":meta");
     plx_script_key(&c, s, 't', topic, ":log");
     plx_script_key(&c, s, 't', topic, ":latest");
-    plx_topic_add_epoch(&c);
+    plx_topic_add_epoch(&c, s);
     plx_topic_add_lifetimes(&c, s);
     plx_script_send(s, &c, answered, PLX_DONE(NULL, a));
 }

@@ -116,7 +116,7 @@ void plx_lp_work_sweep(plx_longpoll *lp, const plx_work *work, const char *reaso
 {
     plx_lp_work scratch = {.lp = lp, .abandoned = true};
     bool expired = strcmp(reason, "expired") == 0, token = strcmp(reason, "token expired") == 0;
-    plx_socket *s = plx_lp_work_build(lp, work, &scratch);
+    plx_socket *s = plx_lp_work_build(&scratch, work);
     plx_lp_post_gone(lp, work->sid);
     lp->expired += token;
     cleanup *c = clean(lp, work, s, expired || token || strcmp(reason, "disconnected") == 0);

@@ -94,11 +94,10 @@ static plx_slice state_of(const question *q, const plx_session_recalled *r, cons
  * that yet, it looks. */
 static bool build(lp_poll *p, const question *q, const plx_session_recalled *r)
 {
-    size_t index = (size_t)(p->socket - p->lp->config->sockets);
     bool complete = true;
     const plx_socket_init init = {.ops = &ops,
                                   .store = p->lp->store,
-                                  .channels = &p->lp->channels[index],
+                                  .channels = p->channels,
                                   .session = plx_slice_make(p->cursor.sid, PLX_SID_LEN),
                                   .id = r->id,
                                   .params = r->params,

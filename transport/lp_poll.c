@@ -373,7 +373,7 @@ static plx_blob *encode(void *arg, const plx_lp_topic *t, plx_event *e)
 {
     lp_poll *p = arg;
     poll_topic *topic = PLX_CONTAINER(t, poll_topic, merge);
-    if (topic->judged && plx_intercepts(topic->judged, e))
+    if (topic->judged && plx_intercepts(topic->entry, e))
         e = plx_lp_judge_event(p, topic, e);
     if (e == NULL || topic->crashed)
         return NULL;
@@ -390,6 +390,7 @@ void plx_lp_poll_start(const plx_lp_request *r, plx_lp_cursor *cursor)
     p->lp = plx_lp_ref(lp);
     p->http = r->http;
     p->socket = r->socket;
+    p->channels = r->channels;
     p->cursor = *cursor;
     *cursor = (plx_lp_cursor){.q = 0};
     p->generation = ++lp->generation;

@@ -25,13 +25,13 @@ struct poll_topic {
     bool owed;      /* counted in poll->unsettled: its state */
     bool settling;  /* counted in poll->unsettled */
     bool reporting; /* its gap is being told to the inbox */
+    bool judged;    /* the channel's backend intercepts events */
     char awaited[PLX_PHX_REF_LEN + 1]; /* the entry whose diff the state replaces */
     char *join_ref;                    /* owned, or NULL */
     uint64_t diffs_after;              /* presence diffs up to there are not for this socket */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
-    /* Events that the channel's backend intercepts; NULL: it intercepts none. */
-    const plx_channel_entry *judged;
+    const plx_channel_entry *entry; /* its channel; NULL: configured no more */
     bool missed;      /* its state was not in the record: the queue was looked at for its end */
     bool crashed;     /* its handle_out: nothing of it any more */
     char *last_state; /* owned: of a membership whose end waits in the queue */
@@ -45,6 +45,7 @@ struct lp_poll {
     plx_longpoll *lp;
     plx_http_request *http; /* NULL once answered or gone */
     const plx_socket_config *socket;
+    const plx_channels *channels;  /* of this socket section */
     plx_lp_cursor cursor;          /* what the client has */
     uint64_t generation, until_ms; /* end of its window */
     char key[PLX_SID_LEN + 24];

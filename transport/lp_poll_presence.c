@@ -75,25 +75,16 @@ static void on_state(plx_roster_wait *w, plx_roster *r)
     settled(t);
 }
 
-static const plx_presence_rules *rules_of(const poll_topic *t)
-{
-    const plx_longpoll *lp = t->poll->lp;
-    size_t mount = (size_t)(t->poll->socket - lp->config->sockets);
-    const plx_channel_entry *entry =
-        plx_channels_route(&lp->channels[mount], plx_slice_make(t->name, t->name_len));
-    return entry ? &entry->rules : NULL;
-}
-
 void plx_lp_presence_ask(poll_topic *t)
 {
     lp_poll *p = t->poll;
     enum plx_diffs_mode mode = t->merge.diffs.mode;
-    const plx_presence_rules *rules = mode != PLX_DIFFS_PLAIN ? rules_of(t) : NULL;
-    if (!rules)
+    if (mode == PLX_DIFFS_PLAIN || !t->entry)
         return;
     /* Also when it has its state: somebody has to see to it that changes are published. */
     if (!t->roster)
-        t->roster = plx_roster_open(p->lp->store, plx_slice_make(t->name, t->name_len), rules);
+        t->roster =
+            plx_roster_open(p->lp->store, plx_slice_make(t->name, t->name_len), &t->entry->rules);
     if (mode == PLX_DIFFS_HAS)
         return;
     if (!ev_is_active(&p->patience))

@@ -120,7 +120,7 @@ static void hold(poll_topic *t, plx_event *e)
         (e->kind == PLX_KIND_PRESENCE &&
          (!plx_lp_presence_take(t, e) || e->position.offset <= t->diffs_after)))
         return;
-    if (e->kind == PLX_KIND_BINARY && !(t->judged && plx_intercepts(t->judged, e))) {
+    if (e->kind == PLX_KIND_BINARY && !(t->judged && plx_intercepts(t->entry, e))) {
         p->lp->skipped_binary++; /* there is no binary frame in a poll's answer */
         return;
     }
@@ -215,19 +215,11 @@ static poll_topic *topic_before(lp_poll *p, const plx_slot *slot)
     return best;
 }
 
-/* The channel of a topic, when its backend intercepts events. */
-static const plx_channel_entry *judging(const lp_poll *p, plx_slice topic)
-{
-    size_t index = (size_t)(p->socket - p->lp->config->sockets);
-    const plx_channel_entry *e = plx_channels_route(&p->lp->channels[index], topic);
-    return e && e->backend->intercept ? e : NULL;
-}
-
 static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
 {
     poll_topic *t = plx_alloc_zero(1, sizeof *t + slot->topic.len);
     const poll_topic *before = slot->goes_back ? NULL : topic_before(p, slot);
-    const plx_channel_config *channel = plx_route_channel(p->socket, slot->topic);
+    const plx_channel_entry *entry = plx_channels_route(p->channels, slot->topic);
     uint64_t offset = plx_lp_cursor_offset(&p->cursor, slot->number, slot->start.offset);
     uint32_t life = plx_lp_life(slot->start.epoch);
     uint64_t past = plx_lp_cursor_past(&p->cursor, life);
@@ -238,9 +230,10 @@ static poll_topic *topic_new(lp_poll *p, const plx_slot *slot, bool open)
     plx_lp_topic_init(&t->merge, slot->number, slot->start.offset, offset, open);
     t->merge.life = life;
     t->merge.follows = before ? before->merge.slot : 0;
-    t->merge.with_position = channel && channel->has_history;
+    t->merge.with_position = entry && entry->config->has_history;
     t->diffs_after = slot->diffs_after;
-    t->judged = judging(p, slot->topic);
+    t->entry = entry;
+    t->judged = entry && entry->backend->intercept;
     t->poll = p;
     t->watch.ops = &feed_ops;
     memcpy(t->epoch, slot->start.epoch, sizeof t->epoch);

@@ -230,15 +230,12 @@ static void ignore(void *arg, int err)
     (void)err;
 }
 
-static int find_socket(plx_longpoll *lp, plx_slice mount, size_t *index)
+static const plx_channels *find_channels(const plx_longpoll *lp, plx_slice mount)
 {
-    for (size_t i = 0; i < lp->config->socket_count; i++) {
-        if (plx_slice_is(mount, lp->config->sockets[i].path)) {
-            *index = i;
-            return 0;
-        }
-    }
-    return PLX_E_NOTFOUND;
+    for (size_t i = 0; i < lp->config->socket_count; i++)
+        if (plx_slice_is(mount, lp->config->sockets[i].path))
+            return &lp->channels[i];
+    return NULL;
 }
 
 /* A slot that can't be restored: its topic is not configured any more, or its record is damaged. */
@@ -269,16 +266,16 @@ static void end_unrouted(plx_lp_work *w, const plx_slot *slot)
     drop_slot(w, slot->number);
 }
 
-plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *transport)
+plx_socket *plx_lp_work_build(plx_lp_work *w, const plx_work *work)
 {
-    size_t index;
-    if (find_socket(lp, work->mount, &index))
+    const plx_channels *channels = find_channels(w->lp, work->mount);
+    if (!channels)
         return NULL;
     plx_socket_init init = {
         .ops = &ops,
-        .transport = transport,
-        .store = lp->store,
-        .channels = &lp->channels[index],
+        .transport = w,
+        .store = w->lp->store,
+        .channels = channels,
         .session = work->sid,
         .id = work->id,
         .params = work->params,
@@ -292,7 +289,7 @@ plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *tran
     for (size_t i = 0; i < work->slot_count; i++) {
         const plx_slot *slot = &work->slots[i];
         if (!plx_socket_restore(s, slot))
-            end_unrouted(transport, slot);
+            end_unrouted(w, slot);
     }
     plx_lp_timers_restore(s, work);
     return s;
@@ -306,7 +303,7 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
     w->first_new_slot = w->next_slot = work->next_slot > 0 ? work->next_slot : 1;
     w->settled = w->committing = false;
     clear_outs(w);
-    w->socket = plx_lp_work_build(w->lp, work, w);
+    w->socket = plx_lp_work_build(w, work);
     if (w->socket == NULL) {
         plx_session_end(w->lp->store, plx_lp_work_sid(w), "unmounted", ignore, NULL);
         plx_lp_work_release(w);

@@ -46,7 +46,7 @@ static inline plx_slice plx_lp_work_sid(const plx_lp_work *w)
 /* Works an entry of the inbox; the lease is held. */
 void plx_lp_work_entry(plx_lp_work *w, const plx_work *work);
 /* The session's socket as its record says; NULL when its mount is configured no more. */
-plx_socket *plx_lp_work_build(plx_longpoll *lp, const plx_work *work, void *transport);
+plx_socket *plx_lp_work_build(plx_lp_work *w, const plx_work *work);
 /* Gives up the session without a word to its channels: their record is in Redis. Frees it when no
  * store call points to it any more; to be called again by the answer of each. */
 void plx_lp_work_release(plx_lp_work *w);

@@ -173,9 +173,10 @@ static void append(plx_ws_head *h, plx_slice text)
 }
 
 /* Joins the values of all lines from `from` on that are called like `first`, in a copy behind the
- * head. */
+ * head. RFC 9110 5.3; cookies, which HTTP/2 may cut, as RFC 9113 8.2.3 has it. */
 static void join_lines(plx_ws_head *h, header *first, unsigned from)
 {
+    bool cookie = plx_slice_ieq(slice_of(h, first->name), plx_slice_of("cookie"));
     size_t at = h->bytes.len;
     for (unsigned i = from; i < h->count; i++) {
         if (!plx_slice_ieq(slice_of(h, h->headers[i].name), slice_of(h, first->name)))
@@ -183,7 +184,7 @@ static void join_lines(plx_ws_head *h, header *first, unsigned from)
         plx_buf_reserve(&h->bytes, BYTES_MAX - h->bytes.len); /* what is appended lies in it too */
         if (h->bytes.len == at)
             append(h, slice_of(h, first->value));
-        append(h, plx_slice_of(", "));
+        append(h, plx_slice_of(cookie ? "; " : ", "));
         append(h, slice_of(h, h->headers[i].value));
     }
     if (h->bytes.len > at)

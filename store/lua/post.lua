@@ -1,6 +1,7 @@
 -- ARGV worker, kind, digest, status, body, life (ms), lease (ms; 0: not to be taken), max entries,
 --      max bytes
--- Returns work | wait | done, entry, status, the work.
+-- Returns work | wait | done, entry, status, the work, the poll's last worker if the lease was not to be
+--         taken.
 
 if not is_open() then return {'gone'} end
 local t = now()
@@ -29,4 +30,4 @@ end
 add_waiter(entry, ARGV[1])
 local lease = tonumber(ARGV[7])
 local mine = lease > 0 and take(t, ARGV[1], lease)
-return {mine and 'work' or 'wait', entry, '0', mine or false}
+return {mine and 'work' or 'wait', entry, '0', mine or false, lease == 0 and get('pw')}

@@ -602,4 +602,19 @@ describe('channels that an application answers for', { concurrency: 1 }, () => {
     await until('the push to be over', async () => (await metrics()).families.pollux_hook_in_flight.samples.every((s) => s.value === 0));
     assert.deepEqual(tabs.map((c) => [c.closes, c.errors]), [[1, 0], [1, 0]]);
   });
+
+  test('who has gone, in whatever way, is counted no more', TIMEOUT, async () => {
+    const topic = fresh('room');
+    const [left, closed, cut, ...polls] = await Promise.all(['websocket', 'websocket', 'websocket', 'longpoll', 'longpoll'].map((t) => client(t, `u${counter++}`, topic)));
+    const again = await join(cut.socket, topic); // takes the place of the first
+    const count = async () => (({ sockets, channels, polls_waiting: n }) => [sockets.websocket, channels.websocket, channels.longpoll, n])((await stack.api.call('GET', '/info')).json);
+    await until('them to be counted', async () => isDeepStrictEqual((await count()).slice(1, 3), [3, 2]), 20000 * SLOW, 50);
+    await answer(left.channel.leave());
+    closed.socket.disconnect();
+    for (const p of polls) p.channel.leave();
+    await until('fewer', async () => isDeepStrictEqual((await count()).slice(1, 3), [1, 0]), 20000 * SLOW, 50);
+    assert.equal(again.state, 'joined');
+    for (const p of pages) p.close();
+    await until('nothing', async () => isDeepStrictEqual(await count(), [0, 0, 0, 0]), 20000 * SLOW, 50);
+  });
 });

@@ -59,7 +59,7 @@ def tickets():
     ok('previous key', good, key=OLD)
     ok('numbers as they are', '{"exp":%d.50e0,"n":123456789012345678901234567890,"f":1.50}' % (NOW + 1))
     ok('last millisecond', '{"exp":%d.001}' % NOW)
-    ok('far away', '{"exp":1e300}')
+    ok('far away', '{"exp":253402300799}')
     ok('white space', ' \n{ "exp" : %d }\r ' % (NOW + 60))
     ok('deep', nested(99))
     ok('twins further in', '{"exp":%d,"a":{"b":1,"b":2}}' % (NOW + 60))
@@ -107,6 +107,8 @@ def tickets():
             ('no exp', '{"user_id":1}'), ('empty object', '{}'), ('exp in capitals', '{"EXP":%d}' % (NOW + 60)),
             ('exp inside', '{"a":{"exp":%d}}' % (NOW + 60)), ('exp null', '{"exp":null}'),
             ('exp a string', '{"exp":"%d"}' % (NOW + 60)), ('exp true', '{"exp":true}'),
+            ('exp in milliseconds', '{"exp":%d}' % ((NOW + 60) * 1000)), ('exp without end', '{"exp":1e300}'),
+            ('the year 10000', '{"exp":253402300800}'),
             ('exp an array', '{"exp":[%d]}' % (NOW + 60)), ('exp infinite', '{"exp":1e999}'),
             ('exp NaN', '{"exp":NaN}'), ('exp hexadecimal', '{"exp":0x7fffffff}'), ('exp with a plus', '{"exp":+9999999999}'),
             ('exp twice', '{"exp":%d,"exp":%d}' % (NOW + 60, NOW - 60)),

@@ -23,6 +23,7 @@
 #ifndef PLX_TESTS_LP_WORLD_H
 #define PLX_TESTS_LP_WORLD_H
 
+#include "channel/counters.h"
 #include "tests/unit/lp_clients.h"
 
 /* ---- the test's side ---- */
@@ -379,6 +380,7 @@ static int world_stop(void **state)
     quiet = true;
     plx_longpoll_free(lp);
     fail_calls(PLX_E_DOWN);
+    assert_int_equal(plx_counted.memberships, 0);
     assert_int_equal(watch_count, 0);
     assert_int_equal(timer_count, 0);
     for (size_t i = 0; i < client_count; i++) {

@@ -12,6 +12,7 @@
 #ifndef PLX_TESTS_SOCKET_HARNESS_H
 #define PLX_TESTS_SOCKET_HARNESS_H
 
+#include "channel/counters.h"
 #include "channel/socket.h"
 #include "tests/unit/fake_store.h"
 
@@ -257,6 +258,8 @@ static plx_socket *harness_socket(void)
                             .claims = PLX_LIT("{}")};
 
     fake_reset();
+    fake_config.sockets = &socket_config;
+    fake_config.socket_count = 1;
     plx_buf_fini(&trace);
     plx_buf_init(&trace, 0);
     auto_ready = true;
@@ -321,6 +324,7 @@ static inline void join(plx_socket *s, const char *ref, const char *topic)
 static void finish(plx_socket *s)
 {
     plx_socket_free(s, PLX_END_CLOSED);
+    assert_int_equal(plx_counted.memberships, 0);
     fake_reset();
     plx_buf_fini(&trace);
 }

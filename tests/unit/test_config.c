@@ -441,6 +441,12 @@ static void test_warnings(void **state)
         {IN_SOCKET("auth { type = phoenix_token salt = x\nsecret = \"replace-this-0123456789\" }"),
          ":4: auth's 'secret' still looks like an example"},
         {IN_AUTH("issuer = x"), ":4: 'issuer' has no effect"},
+        {IN_SOCKET("auth { type = hook url = \"http://x\" secret = abcdefghijklmnopqrstuvwxyz\n"
+                   "required = true }"),
+         ":4: 'required' has no effect with auth type \"hook\""},
+        {IN_SOCKET("auth { type = jwt algorithms = { HS256 } key = abcdefghijklmnopqrstuvwxyz\n"
+                   "claim = sub }"),
+         ":4: 'claim' has no effect with auth type \"jwt\""},
         {IN_CHANNEL("\nurl = \"http://x\""), ":5: 'url' has no effect with backend \"relay\""},
         {IN_CHANNEL("backend = echo\nsecret = abcdefghijklmnopqrstuvwxyz"), ":5: 'secret' has no"},
         {IN_CHANNEL("timeout_ms = 100"), ":4: 'timeout_ms' has no effect"},

@@ -72,6 +72,11 @@ static void hmacs(void **state)
     expect_hex(out, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     plx_hmac(PLX_SHA256, plx_slice_of(NULL), plx_slice_of(NULL), out);
     expect_hex(out, 32, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+    /* What is kept from one call to the next is neither the key nor the text. */
+    plx_hmac(PLX_SHA256, LIT("Jefe"), what, out);
+    expect_hex(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    plx_hmac(PLX_SHA256, LIT("Jefe"), what, out);
+    expect_hex(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 static void pbkdf2(void **state)

@@ -505,9 +505,33 @@ static void test_decode_refuses_and_goes_on(void **state)
     plx_codec_free(c);
 }
 
+/* What an earlier request left in the file is never taken for the end of a later one. */
+static void test_decode_sees_its_request_alone(void **state)
+{
+    plx_codec *c = plx_codec_new();
+    plx_buf whole;
+    struct taken t;
+    (void)state;
+
+    taken_init(&t);
+    plx_buf_init(&whole, 0);
+    fc_request(&whole, 1, false, "POST", "/", plx_slice_of("four"));
+    for (size_t n = 0; n < whole.len; n++) {
+        assert_int_equal(plx_codec_decode(c, plx_buf_slice(&whole), 4, take, &t), 0);
+        assert_int_equal(t.times, n + 1);
+        assert_int_equal(plx_codec_decode(c, plx_slice_make(whole.data, n), 4, take, &t),
+                         PLX_E_INVALID);
+        assert_int_equal(t.times, n + 1);
+    }
+    taken_fini(&t);
+    plx_buf_fini(&whole);
+    plx_codec_free(c);
+}
+
 static void test_encode(void **state)
 {
-    static const size_t sizes[] = {0, 1, 7, 8, 8100, 8183, 8184, 8185, 70000, 1100000};
+    static const size_t sizes[] = {0,     1,       7,     8,    8100, 8183, 8184,  8185,
+                                   70000, 1100000, 70000, 8185, 8184, 7,    16400, 0};
     char *body = malloc(1100000);
     plx_codec *c = plx_codec_new();
     (void)state;
@@ -560,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_decode),
         WITH(test_padding_that_libfcgi_forgets),
         cmocka_unit_test(test_decode_refuses_and_goes_on),
+        cmocka_unit_test(test_decode_sees_its_request_alone),
         cmocka_unit_test(test_encode),
     };
     if (plx_codec_library() != 0)

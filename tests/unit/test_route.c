@@ -72,6 +72,38 @@ static void test_topic_with_nul(void **state)
                         "room:*");
 }
 
+/* The most that any section wants, each thing for itself; a section counts by the channel that its
+ * own patterns route the topic to. */
+static void test_topic_kept(void **state)
+{
+    (void)state;
+    plx_channel_config one[] = {
+        {.pattern = "a*", .has_history = true, .history_size = 5, .history_ttl_s = 90},
+        {.pattern = "a:plain"},
+        {.pattern = "b", .has_latest = true, .latest_ttl_s = 7},
+    };
+    plx_channel_config two[] = {
+        {.pattern = "a*", .has_history = true, .history_size = 6, .history_ttl_s = 60},
+        {.pattern = "b", .has_latest = true, .latest_ttl_s = 8},
+        {.pattern = "c", .history_size = 3, .latest_ttl_s = 4}, /* what is not switched on */
+    };
+    plx_socket_config sections[] = {{.channels = one, .channel_count = 3},
+                                    {.channels = two, .channel_count = 3}};
+    const plx_config config = {.sockets = sections, .socket_count = 2};
+    plx_route_kept k;
+    assert_true(plx_route_topic(&config, plx_slice_of("a:1"), &k));
+    assert_true(k.history_size == 6 && k.history_ttl_s == 90 && k.latest_ttl_s == 0);
+    assert_true(plx_route_topic(&config, plx_slice_of("a:plain"), &k));
+    assert_true(k.history_size == 6 && k.history_ttl_s == 60 && k.latest_ttl_s == 0);
+    assert_true(plx_route_topic(&config, plx_slice_of("b"), &k));
+    assert_true(k.history_size == 0 && k.history_ttl_s == 0 && k.latest_ttl_s == 8);
+    assert_true(plx_route_topic(&config, plx_slice_of("c"), &k));
+    assert_true(k.history_size == 0 && k.history_ttl_s == 0 && k.latest_ttl_s == 0);
+    k.history_size = 1;
+    assert_false(plx_route_topic(&config, plx_slice_of("d"), &k));
+    assert_int_equal(k.history_size, 0);
+}
+
 /* ---- Paths ---- */
 
 static plx_socket_config sockets[] = {
@@ -288,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_topics),
         cmocka_unit_test(test_topic_of_everything),
         cmocka_unit_test(test_topic_with_nul),
+        cmocka_unit_test(test_topic_kept),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_order_of_the_file_does_not_matter),

@@ -195,12 +195,12 @@ static void test_history_of_another_section(void **state)
                                        .has_history = true,
                                        .history_size = 55,
                                        .history_ttl_s = 9};
-    static plx_socket_config section = {.channels = &other, .channel_count = 1};
     plx_socket *s = harness_socket();
+    plx_socket_config sections[] = {socket_config, {.channels = &other, .channel_count = 1}};
 
     (void)state;
-    fake_config.sockets = &section;
-    fake_config.socket_count = 1;
+    fake_config.sockets = sections;
+    fake_config.socket_count = 2;
     join(s, "1", "relay:kept");
     client(s, "1", "2", "relay:kept", "said", "{}");
     assert_int_equal(fake_peek(0)->history_size, 55);
@@ -208,7 +208,7 @@ static void test_history_of_another_section(void **state)
     client_payload(s, "1", "3", "relay:kept", "said", (plx_payload){PLX_PAYLOAD_BINARY, S("\1")});
     assert_int_equal(fake_waiting(), 0);
     plx_buf_clear(&trace);
-    fake_config.socket_count = 0;
+    fake_config.socket_count = 1;
     client_payload(s, "1", "4", "relay:kept", "said", (plx_payload){PLX_PAYLOAD_BINARY, S("\1")});
     assert_int_equal(fake_waiting(), 1);
     finish(s);

@@ -476,6 +476,62 @@ static void test_inform(void **state)
     plx_control_set(c, NULL);
 }
 
+typedef struct helper {
+    plx_control control;
+    unsigned works;
+    char sid[32], body[32];
+} helper;
+
+static void on_help(plx_control *control, const plx_work *work)
+{
+    helper *h = PLX_CONTAINER(control, helper, control);
+    h->works++;
+    copy(h->sid, sizeof h->sid, work->sid);
+    copy(h->body, sizeof h->body, work->entry.body);
+}
+
+/* One call, to the worker that holds the session's poll: no other one takes the lease. */
+static void test_inform_asks_one_worker(void **state)
+{
+    (void)state;
+    helper first = {.control = {.work = on_help}}, second = first;
+    look(0);
+    plx_control_set(a, &first.control);
+    plx_control_set(c, &second.control);
+    for (unsigned i = 1; i <= 20; i++) {
+        char sid[16], id[16];
+        snprintf(sid, sizeof sid, "h-%u", i);
+        snprintf(id, sizeof id, "help:%u", i);
+        assert_int_equal(create(a, sid, id, LIFE), 0);
+        assert_int_equal(poll_of(i % 2 ? a : c, sid, 0, i)->err, 0);
+        assert_int_equal(inform(id, sid, "").err, 0);
+        WAIT(&r, first.works + second.works == i);
+        assert_int_equal(first.works, (i + 1) / 2);
+        assert_string_equal(i % 2 ? first.sid : second.sid, sid);
+        assert_string_equal(i % 2 ? first.body : second.body, sid);
+    }
+    plx_control_set(a, NULL);
+    plx_control_set(c, NULL);
+}
+
+/* The worker of its last poll is gone, or it has never polled: somebody is found. */
+static void test_inform_where_nobody_polls(void **state)
+{
+    (void)state;
+    helper only = {.control = {.work = on_help}};
+    look(0);
+    plx_control_set(c, &only.control);
+    assert_int_equal(create(a, "h-new", "help:new", LIFE), 0);
+    assert_int_equal(inform("help:new", "1", "").err, 0);
+    WAIT(&r, only.works == 1);
+    assert_int_equal(create(a, "h-dead", "help:dead", LIFE), 0);
+    redis_do(&r, "HSET plx:{s:h-dead} pw nobody pg 1");
+    assert_int_equal(inform("help:dead", "2", "").err, 0);
+    WAIT(&r, only.works == 2);
+    assert_string_equal(only.sid, "h-dead");
+    plx_control_set(c, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +549,8 @@ int main(void)
         cmocka_unit_test(test_a_session_that_ended),
         cmocka_unit_test(test_it_is_no_sign_of_life),
         cmocka_unit_test(test_inform),
+        cmocka_unit_test(test_inform_asks_one_worker),
+        cmocka_unit_test(test_inform_where_nobody_polls),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

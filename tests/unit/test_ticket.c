@@ -58,7 +58,7 @@ static void test_there_and_back(void **state)
 static void test_small_output(void **state)
 {
     (void)state;
-    static const char json[] = "{\"exp\":1e300}";
+    static const char json[] = "{\"exp\":253402300799}";
     plx_buf ticket, out;
     plx_verdict v;
     sign(json, &ticket);
@@ -67,7 +67,7 @@ static void test_small_output(void **state)
         int err = plx_ticket_verify(key, plx_buf_slice(&ticket), NOW_MS, &out, &v);
         assert_int_equal(err, max < strlen(json) ? PLX_E_TOOBIG : 0);
         assert_int_equal(out.len, err ? 0 : max);
-        assert_int_equal(v.expires_ms, 0);
+        assert_int_equal(v.expires_ms, err ? 0 : 253402300799000);
         assert_true(!v.reason == !err);
         plx_buf_fini(&out);
     }

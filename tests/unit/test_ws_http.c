@@ -137,6 +137,8 @@ static void test_what_it_says(void **state)
                                "connection:\tUpgrade \r\n"
                                "A: 1\r\n"
                                "CONNECTION: x\r\n"
+                               "Cookie: sid=1\r\n"
+                               "cookie: csrf=x; b=\"c, d\"\r\n"
                                "Content-Length: 0\r\n"
                                "\r\n"
                                "\x81\x80";
@@ -151,6 +153,7 @@ static void test_what_it_says(void **state)
         assert_true(plx_slice_is(plx_ws_head_query(h), "vsn=2.0.0&x=?y"));
         assert_header(h, "host", "example.org:80");
         assert_header(h, "connection", "keep-alive, Upgrade, x");
+        assert_header(h, "cookie", "sid=1; csrf=x; b=\"c, d\"");
         assert_header(h, "empty", "");
         assert_header(h, "a", "1");
         assert_header(h, "b", NULL);
