@@ -271,6 +271,8 @@ install: $(PROGRAMS) $(PUBLISH) $(KIT) ## install under PREFIX (/usr/local), bel
 	install -m 644 conf/pollux.conf.example README.md LICENSE $(DOC)
 	for s in lighttpd nginx apache; do install -m 644 conf/$$s/pollux.conf $(DOC)/$$s.conf || exit 1; done
 	install -m 644 conf/nginx/pollux-upstream.conf $(DOC)/nginx-upstream.conf
+	tar -C conf --mode=a+rX,u+w --exclude=run.sh --exclude='*.so' --exclude=game_test --exclude=node_modules -cf - examples | \
+	  tar -C $(DOC) --no-same-owner -xf -
 	for u in conf/systemd/*.service; do \
 	  sed 's|/usr/local/|$(PREFIX)/|g' $$u > $(UNITDIR)/$${u##*/} && chmod 644 $(UNITDIR)/$${u##*/} || exit 1; done
 

@@ -17,7 +17,7 @@ for f in bin/pollux bin/pollux-fcgi bin/pollux-ws include/pollux/backend.h inclu
     include/pollux/error.h include/pollux/test.h lib/libpollux-test.a \
     lib/pkgconfig/pollux-module.pc lib/pkgconfig/pollux-test.pc \
     share/pollux/demo.conf share/pollux/publish.lua share/pollux/control.lua share/pollux/info.lua share/pollux/demo/index.html share/doc/pollux/pollux.conf.example \
-    share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
+    share/doc/pollux/examples/php/lib/pollux.php share/doc/pollux/examples/game/game.c share/doc/pollux/lighttpd.conf share/doc/pollux/nginx.conf share/doc/pollux/apache.conf; do
     [ -s "$to/usr/$f" ] || { say "there is no $f"; exit 1; }
 done
 for p in pollux pollux-fcgi pollux-ws; do "$to/usr/bin/$p" --version; done
