@@ -108,7 +108,7 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(OBJS)
 FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_history plx_topic_latest plx_store_config plx_store_up plx_store_worker \
            plx_store_loop plx_feed_watch_start plx_feed_watch_stop plx_control_disconnect plx_control_unsubscribe \
            plx_store_refusal ev_timer_start
-PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_owner_name \
+PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_presence_held plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
 $(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socket_recorded socket_recovery socket_rules track http_backend admin api) \
@@ -118,12 +118,12 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_recall plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_session_due_start plx_session_due_stop plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_session_due_start plx_session_due_drain plx_session_due_busy plx_session_due_stop plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_connect: \
+$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_again $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
-HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_question_cancel plx_hook_complain
+HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_hook_ask_for plx_question_cancel plx_hook_complain
 $(patsubst %,$(B)/unit/test_%,auth_hook connect lp_connect http_backend): \
   LDFLAGS += $(HOOK_FAKED:%=-Wl,--wrap=%)
 $(B)/unit/test_backends $(B)/unit/test_socket_recorded $(B)/unit/test_kit: | $(MODULES)

@@ -1,6 +1,7 @@
 /* The question, and what of its answer counts. */
 #include "channel/auth_hook.h"
 
+#include "base/address.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -9,6 +10,7 @@
 #include "base/utf8.h"
 #include "channel/auth_cache.h"
 #include "channel/counters.h"
+#include "channel/fair.h"
 #include "channel/report.h"
 
 #include <stdlib.h>
@@ -24,12 +26,14 @@ struct plx_auth_hook {
     plx_auth_cache *cache;
     plx_auth_hook_counters counters;
     size_t waiting_bytes;
-    plx_buf reason; /* of the answer that is being told */
+    plx_fair *waiting; /* whose these are */
+    plx_buf reason;    /* of the answer that is being told */
 };
 
 struct plx_auth_question {
     plx_auth_hook *hook;
     plx_question *question;
+    plx_fair_share *who; /* NULL: nobody in particular */
     plx_auth_answer_cb *cb;
     void *arg;
     size_t key_len;
@@ -61,6 +65,7 @@ plx_auth_hook *plx_auth_hook_open(plx_hooks *hooks, const plx_socket_config *soc
     h->socket = socket;
     h->hook = plx_hook_open(hooks, &config);
     h->cache = plx_auth_cache_new(PLX_AUTH_CACHE_ENTRIES, PLX_AUTH_CACHE_BYTES);
+    h->waiting = plx_fair_new();
     plx_buf_init(&h->reason, 0);
     return h;
 }
@@ -71,6 +76,7 @@ void plx_auth_hook_close(plx_auth_hook *h)
         return;
     plx_hook_close(h->hook);
     plx_auth_cache_free(h->cache);
+    plx_fair_free(h->waiting);
     plx_buf_fini(&h->reason);
     free(h);
 }
@@ -170,6 +176,44 @@ static size_t cost_of(size_t key_len)
     return 3 * key_len + 2048;
 }
 
+/* Who counts as one: see the header. The name's bytes lie in `at`; empty: nobody in particular. */
+static plx_slice client_of(plx_slice remote_ip, plx_address_range *at)
+{
+    static const plx_slice nobody = {NULL, 0};
+    static const char mapped[12] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";
+    static const uint8_t loopback[16] = {[15] = 1};
+    if (plx_address_range_parse(remote_ip, at) != 0 ||
+        memcmp(at->bytes, loopback, sizeof loopback) == 0)
+        return nobody;
+    if (memcmp(at->bytes, mapped, sizeof mapped) != 0)
+        return plx_slice_make((const char *)at->bytes, 8);
+    return at->bytes[12] == 127 ? nobody : plx_slice_make((const char *)at->bytes, 16);
+}
+
+static bool too_much_waits(const plx_auth_hook *h, plx_slice who, size_t cost)
+{
+    const plx_fair_share *share = who.len > 0 ? plx_fair_find(h->waiting, who) : NULL;
+    return h->waiting_bytes + cost > PLX_AUTH_WAITING_BYTES ||
+           (share && share->bytes + cost > PLX_AUTH_EACH_BYTES);
+}
+
+static void begin_waiting(plx_auth_question *q, plx_slice who)
+{
+    plx_auth_hook *h = q->hook;
+    size_t cost = cost_of(q->key_len);
+    h->waiting_bytes += cost;
+    q->who = who.len > 0 ? plx_fair_add(h->waiting, who, cost) : NULL;
+}
+
+static void end_waiting(plx_auth_question *q)
+{
+    plx_auth_hook *h = q->hook;
+    size_t cost = cost_of(q->key_len);
+    h->waiting_bytes -= cost;
+    if (q->who)
+        plx_fair_drop(h->waiting, q->who, cost);
+}
+
 /* What an application wrote. */
 typedef struct statement {
     plx_auth_answer answer;
@@ -258,7 +302,7 @@ static void on_answer(void *arg, int err, plx_slice json)
     } else if (err != 0) {
         s.answer.err = PLX_E_DOWN; /* whatever it was: the guest can't help it */
     }
-    h->waiting_bytes -= cost_of(q->key_len);
+    end_waiting(q);
     count(h, s.answer.err);
     if (s.cache_s > 0)
         plx_auth_cache_put(h->cache, plx_slice_make(q->key, q->key_len), s.answer.err == 0,
@@ -288,6 +332,8 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
                                      plx_auth_answer *known, plx_auth_answer_cb *cb, void *arg)
 {
     plx_auth_question *q = NULL;
+    plx_address_range at;
+    plx_slice who = client_of(guest->remote_ip, &at);
     plx_buf key, body;
     plx_buf_init(&key, QUESTION_MAX);
     plx_buf_init(&body, QUESTION_MAX);
@@ -295,19 +341,19 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
         *known = (plx_auth_answer){.err = PLX_E_INVALID};
     } else if (recall(h, plx_buf_slice(&key), known)) {
         /* without a question */
-    } else if (h->waiting_bytes + cost_of(key.len) > PLX_AUTH_WAITING_BYTES) {
+    } else if (too_much_waits(h, who, cost_of(key.len))) {
         plx_log_limited(PLX_WARNING, "%s: too many wait for the application", h->socket->path);
         *known = (plx_auth_answer){.err = PLX_E_DOWN};
         count(h, known->err);
     } else {
-        h->waiting_bytes += cost_of(key.len);
         q = plx_alloc(sizeof *q + key.len);
         *q = (plx_auth_question){.hook = h, .cb = cb, .arg = arg, .key_len = key.len};
         memcpy(q->key, key.data, key.len);
+        begin_waiting(q, who);
         /* Shared by all of the body: an answer that is not to be kept may be for this transport and
          * address alone. */
-        q->question = plx_hook_ask(h->hook, plx_buf_slice(&body), plx_buf_slice(&body),
-                                   PLX_HOOK_REPEATABLE, on_answer, q);
+        q->question = plx_hook_ask_for(h->hook, who, plx_buf_slice(&body), plx_buf_slice(&body),
+                                       PLX_HOOK_REPEATABLE, on_answer, q);
     }
     plx_buf_fini(&key);
     plx_buf_fini(&body);
@@ -316,7 +362,7 @@ plx_auth_question *plx_auth_hook_ask(plx_auth_hook *h, const plx_auth_guest *gue
 
 void plx_auth_question_cancel(plx_auth_question *q)
 {
-    q->hook->waiting_bytes -= cost_of(q->key_len);
+    end_waiting(q);
     plx_question_cancel(q->question);
     free(q);
 }

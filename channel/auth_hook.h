@@ -9,6 +9,10 @@
  * forwarded headers and the parameters, and gives whoever comes with the same ones the same claims,
  * or the same refusal. The cache is the worker's own, and bounded in entries and bytes; what was
  * not used for longest goes first. Equal questions at the same time are asked once.
+ *
+ * A client that floods us with connects waits behind all others, and is refused past a bound
+ * (plx_hook_ask_for), by its address: of IPv6 the /64. Loopback addresses and Unix sockets are no
+ * client's but a proxy's that is not trusted: their questions go as they come.
  */
 #ifndef PLX_CHANNEL_AUTH_HOOK_H
 #define PLX_CHANNEL_AUTH_HOOK_H
@@ -25,6 +29,8 @@
 #define PLX_AUTH_CACHE_MAX_S   86400
 /* What may wait for answers at a time, also those who share a question: memory, roughly. */
 #define PLX_AUTH_WAITING_BYTES 33554432
+/* And of them those of one address. */
+#define PLX_AUTH_EACH_BYTES (PLX_AUTH_WAITING_BYTES / 4)
 
 typedef struct plx_auth_hook plx_auth_hook;
 typedef struct plx_auth_question plx_auth_question;

@@ -213,7 +213,9 @@ int plx_channel_untrack(plx_channel *ch, plx_call *call, plx_slice key);
 
 /* Who is on the topic, {"KEY":{"metas":[META,...]},...} as last published (Phoenix: list/1). The
  * callback comes once, after the return, with err = 0 and json, or an error (Redis is away, the
- * topic is count-only) and an empty text; the call must be open until then. */
+ * topic is count-only) and an empty text; the call must be open until then. When the channel or its
+ * socket ends first it comes all the same, at the latest when the worker stops (before close); what
+ * is said and answered then comes to nothing. Don't ask again at once because of an error. */
 typedef void plx_presences_cb(void *arg, plx_channel *ch, plx_call *call, int err, plx_slice json);
 void plx_channel_presences(plx_channel *ch, plx_call *call, plx_presences_cb *cb, void *arg);
 

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "channel/breaker.h"
+#include "channel/fair.h"
 #include "channel/hook_wire.h"
 #include "store/later.h"
 #include <stdlib.h>
@@ -45,6 +46,7 @@ struct plx_hook {
     plx_hook_counters counters;
     plx_breaker breaker;
     plx_map *shared;          /* by plx_trip.share */
+    plx_fair *asking;         /* who has how many trips */
     plx_list flying, refused; /* plx_trip.node */
     queue waiting[2];         /* [1]: those that yield */
     size_t yielding;          /* of those in flight */
@@ -60,6 +62,7 @@ typedef struct plx_trip {
     plx_hook *hook;
     plx_list questions; /* plx_question.node */
     plx_http_post *post;
+    plx_fair_share *who;            /* NULL: nobody in particular */
     uint64_t deadline_ms, begun_ms; /* begun: sent */
     int err;                        /* of a refused one */
     bool repeatable, yields, trial;
@@ -111,6 +114,8 @@ static void end(plx_trip *t, int err, plx_slice json)
     plx_list *n;
 
     unshare(t);
+    if (t->who)
+        plx_fair_drop(t->hook->asking, t->who, 0);
     t->state = ENDING;
     plx_list_remove(&t->node);
     while ((n = plx_list_shift(&t->questions))) {
@@ -363,7 +368,9 @@ static void send(plx_trip *t)
 {
     plx_hook *h = t->hook;
 
-    if (!has_room(h, t->yields) || is_behind(h, t->yields)) {
+    if (t->who && t->who->count > PLX_HOOK_EACH_MAX) {
+        refuse(t, PLX_E_BUSY);
+    } else if (!has_room(h, t->yields) || is_behind(h, t->yields)) {
         if (h->breaker.open)
             refuse(t, PLX_E_DOWN);
         else if (is_full(&h->waiting[t->yields], t->body.len))
@@ -377,8 +384,8 @@ static void send(plx_trip *t)
     }
 }
 
-plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
-                           plx_hook_cb *cb, void *arg)
+plx_question *plx_hook_ask_for(plx_hook *hook, plx_slice who, plx_slice body, plx_slice share,
+                               unsigned flags, plx_hook_cb *cb, void *arg)
 {
     plx_trip *t = share.len > 0 ? plx_map_get(hook->shared, share) : NULL;
     plx_question *q;
@@ -388,9 +395,21 @@ plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsi
         return join(t, cb, arg);
     }
     t = trip_new(hook, body, share, flags);
+    if (who.len > 0) {
+        t->who = plx_fair_add(hook->asking, who, 0);
+        t->yields = t->yields || t->who->count > 1;
+    }
     q = join(t, cb, arg);
     send(t);
     return q;
+}
+
+plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
+                           plx_hook_cb *cb, void *arg)
+{
+    static const plx_slice nobody = {NULL, 0};
+
+    return plx_hook_ask_for(hook, nobody, body, share, flags, cb, arg);
 }
 
 void plx_question_cancel(plx_question *question)
@@ -436,6 +455,7 @@ plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
     h->hooks = hooks;
     h->config = *config;
     h->shared = plx_map_new();
+    h->asking = plx_fair_new();
     plx_list_init(&h->waiting[0].list);
     plx_list_init(&h->waiting[1].list);
     plx_list_init(&h->flying);
@@ -475,6 +495,7 @@ void plx_hook_close(plx_hook *hook)
     ev_timer_stop(hook->hooks->loop, &hook->late);
     plx_list_remove(&hook->node);
     plx_map_free(hook->shared);
+    plx_fair_free(hook->asking);
     free(hook);
 }
 

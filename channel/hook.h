@@ -80,6 +80,14 @@ enum plx_hook_flags {
  */
 plx_question *plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice share, unsigned flags,
                            plx_hook_cb *cb, void *arg);
+/* The same for somebody of many (a client's address), so that no one of them keeps the others from
+ * being heard: of what one `who` has under way (sent or waiting), the first question goes as it
+ * comes, more of it yields (PLX_HOOK_YIELDS), and past PLX_HOOK_EACH_MAX it is refused with
+ * PLX_E_BUSY. A cancelled question that was sent counts until its place is free. who: copied;
+ * empty: nobody in particular. */
+#define PLX_HOOK_EACH_MAX (PLX_HOOK_WAITING_MAX / 4)
+plx_question *plx_hook_ask_for(plx_hook *hook, plx_slice who, plx_slice body, plx_slice share,
+                               unsigned flags, plx_hook_cb *cb, void *arg);
 /* Before its callback: that will not come. What was sent already keeps its place in flight until
  * the application has answered or its time is over: the bound is one of questions that the
  * application works on. */

@@ -3,8 +3,9 @@
  * Entries that a join asks for (the configured one, and those that its backend
  * tracked before it answered) are tracked when the membership has its place in the log,
  * so that their diff comes after it. An entry's ref is random; of a long-poll session it
- * is made from session, inbox entry and message, because after a crash another worker
- * handles the same message again and must not leave a second entry behind.
+ * is made from session, inbox entry, message and key, because after a crash another worker
+ * handles the same message again and must not leave a second entry behind. (What it
+ * does not track again: transport/lp_again.)
  */
 #ifndef PLX_CHANNEL_TRACK_H
 #define PLX_CHANNEL_TRACK_H
@@ -36,6 +37,11 @@ int plx_tracks_check(const plx_membership *m, plx_slice key, plx_slice meta);
 void plx_tracks_end(plx_membership *m, bool vanished);
 /* Frees the list; NULL is fine. */
 void plx_tracks_free(plx_membership *m);
+
+/* Whether an entry is the membership's; whether all of its entries are among these refs (of
+ * PLX_PHX_REF_LEN characters each). */
+bool plx_tracks_holds(const plx_membership *m, plx_slice ref);
+bool plx_tracks_among(const plx_membership *m, plx_slice refs);
 
 /* Whether an event of kind 'p' is what the membership waits for. */
 bool plx_tracks_answered(const plx_membership *m, plx_event *e);

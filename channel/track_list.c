@@ -25,6 +25,25 @@ plx_held *plx_tracks_find_ref(const plx_membership *m, const char *ref)
     return NULL;
 }
 
+bool plx_tracks_holds(const plx_membership *m, plx_slice ref)
+{
+    for (size_t i = 0; m->tracks && i < m->tracks->count; i++)
+        if (plx_slice_is(ref, m->tracks->held[i].ref))
+            return true;
+    return false;
+}
+
+bool plx_tracks_among(const plx_membership *m, plx_slice refs)
+{
+    size_t found = 0, i;
+
+    if (!m->tracks)
+        return true;
+    for (i = 0; i + PLX_PHX_REF_LEN <= refs.len; i += PLX_PHX_REF_LEN)
+        found += plx_tracks_holds(m, plx_slice_make(refs.data + i, PLX_PHX_REF_LEN));
+    return found == m->tracks->count;
+}
+
 void plx_tracks_set_meta(plx_held *h, plx_slice meta)
 {
     char *old = h->meta;
@@ -80,9 +99,10 @@ void plx_tracks_make_ref(plx_held *h, const plx_call *call)
         return;
     }
     plx_buf_init(&text, 0);
-    plx_buf_printf(&text, "phx_ref %.*s:%llu:%u:%u", (int)s->session.len, s->session.data,
+    plx_buf_printf(&text, "phx_ref %.*s:%llu:%u:%u:", (int)s->session.len, s->session.data,
                    (unsigned long long)s->entry, (unsigned)call->number,
                    call->m->tracks->numbered++);
+    plx_buf_add(&text, plx_held_key(h));
     plx_hash(PLX_SHA256, plx_buf_slice(&text), sum);
     plx_buf_clear(&text);
     plx_base64_encode(&text, plx_slice_make(sum, PLX_PHX_REF_LEN / 4 * 3),

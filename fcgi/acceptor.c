@@ -78,10 +78,15 @@ static void welcome(plx_acceptor *a, int fd, const struct sockaddr_storage *ss)
     plx_peer_open(&a->host, fd);
 }
 
+static bool is_exhausted(int err)
+{
+    return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
 static void starve(plx_acceptor *a, int err)
 {
     if (!a->starved)
-        plx_err("accept: %s; trying again every 100 ms", strerror(err));
+        plx_log_limited(PLX_ERROR, "accept: %s; trying again every 100 ms", strerror(err));
     a->starved = true;
     ev_io_stop(a->host.loop, &a->io);
     ev_timer_again(a->host.loop, &a->pause);
@@ -96,7 +101,7 @@ static bool accept_one(plx_acceptor *a)
 
     if (fd >= 0) {
         if (a->starved)
-            plx_info("accepting again");
+            plx_log_limited(PLX_INFO, "accepting again");
         a->starved = false;
         welcome(a, fd, &ss);
         return true;
@@ -110,9 +115,13 @@ static bool accept_one(plx_acceptor *a)
     case EPERM: /* a packet filter's verdict */
         return true;
     default: /* no descriptors, no memory, or a listener that somebody broke */
-        starve(a, errno);
-        return false;
+        break;
     }
+    int err = errno;
+    if (is_exhausted(err) && plx_host_make_room(&a->host))
+        return true;
+    starve(a, err);
+    return false;
 }
 
 static void on_accept(struct ev_loop *loop, ev_io *w, int revents)

@@ -1,8 +1,9 @@
 /* The FastCGI side of a worker: listener, connections, reader threads, behind one callback.
  *
  * The loop accepts; what happens to a connection then is peer.h's. When no descriptor is left for
- * another connection, accepting pauses for 100 ms at a time (one line in the log), and connections
- * wait in the listener's queue.
+ * another connection, the one that has been silent for longest without having sent a whole request
+ * gives way; while there is none, accepting pauses for 100 ms at a time (one line in the log), and
+ * connections wait in the listener's queue.
  */
 #ifndef PLX_FCGI_ACCEPTOR_H
 #define PLX_FCGI_ACCEPTOR_H

@@ -115,6 +115,45 @@ static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents)
     plx_host_sweep(w->data);
 }
 
+/* ---- no descriptors ---- */
+
+static bool is_stranger(const plx_peer *p)
+{
+    return p->state == PLX_PEER_OPEN && !p->known && p->unsent == 0;
+}
+
+static plx_peer *most_silent(const plx_host *h)
+{
+    plx_peer *found = NULL;
+
+    for (const plx_list *node = h->peers.next; node != &h->peers; node = node->next) {
+        plx_peer *p = PLX_CONTAINER((plx_list *)node, plx_peer, link);
+        if (is_stranger(p) && (found == NULL || p->progress_ms < found->progress_ms))
+            found = p;
+    }
+    return found;
+}
+
+bool plx_host_make_room(plx_host *h)
+{
+    plx_peer *p;
+    uint64_t now = plx_now_ms(), asked_ms;
+
+    while ((p = most_silent(h)) != NULL && p->progress_ms + PLX_PEER_SILENT_MS <= now) {
+        asked_ms = p->progress_ms;
+        plx_peer_read(p); /* something may be there: this loop's turn may have been long */
+        if (p->state == PLX_PEER_DEAD)
+            return true;
+        if (p->known || p->progress_ms != asked_ms)
+            continue;
+        plx_log_limited(PLX_WARNING, "no descriptors are left: closing the connection that has "
+                                     "waited for longest without sending a request");
+        plx_peer_lose(p);
+        return true;
+    }
+    return false;
+}
+
 /* ---- beginning and end ---- */
 
 static void reap(plx_host *h)

@@ -153,9 +153,11 @@ static bool step(plx_peer *p)
     case PLX_INTAKE_MORE:
         return false;
     case PLX_INTAKE_REQUEST:
+        p->known = true;
         on_request(p);
         break;
     case PLX_INTAKE_REFUSED:
+        p->known = true;
         plx_peer_answer(p, plx_answer_error(p->intake.refused));
         break;
     case PLX_INTAKE_ABORTED:

@@ -26,6 +26,7 @@
 
 #define PLX_PEER_READ_BYTES 65536 /* at most, from one connection in a loop turn */
 #define PLX_PEER_LINGER_MS  2000  /* how long a finished connection waits for the peer's close */
+#define PLX_PEER_SILENT_MS  100   /* a new connection has so long to say something in any case */
 
 typedef struct plx_host {
     /* Set by the owner before plx_host_start. */
@@ -63,6 +64,11 @@ void plx_host_drain(plx_host *h);
 void plx_host_stop(plx_host *h);
 /* Closes the connections whose time is over by plx_now_ms; the timer's work. */
 void plx_host_sweep(plx_host *h);
+
+/* No descriptor is left: closes the connection that has said nothing for longest (and for
+ * PLX_PEER_SILENT_MS at least), of those that have not sent a whole request yet. False: there is
+ * none. Costs a walk over all connections. */
+bool plx_host_make_room(plx_host *h);
 
 /* Takes a connected, non-blocking socket and begins to watch it. */
 void plx_peer_open(plx_host *h, int fd);

@@ -20,6 +20,7 @@ typedef struct plx_peer {
     plx_list wait_out; /* host->outgoing */
     plx_host *host;
     enum plx_peer_state state;
+    bool known; /* it has sent a whole request */
     int fd;
     ev_io io;
     plx_intake intake;

@@ -28,6 +28,7 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 1000
 #define STABLE_MS      2000 /* up for longer than this, the back-off starts over */
+#define LAST_ROUNDS    100  /* of callbacks that ask again while it is closed */
 
 static void lose_after_reading(plx_conn *c);
 
@@ -344,13 +345,18 @@ void plx_conn_close(plx_conn *c)
     disconnect(c);
     c->state = PLX_CONN_DOWN;
     c->attempted = true;
-    /* Callbacks may give new commands, which then fail as well. */
-    do {
+    /* Callbacks may give new commands, which then fail as well; but not for ever. */
+    for (unsigned round = 0; round == 0 || !plx_list_empty(&c->failed); round++) {
+        if (round == LAST_ROUNDS) {
+            plx_err("redis: somebody asks again whenever it is refused: given up at the end");
+            plx_conn_drop_failed(c);
+            break;
+        }
         plx_conn_fail_all(c, &c->failed, PLX_E_DOWN);
         plx_conn_fail_all(c, &c->sent, PLX_E_DOWN);
         plx_conn_fail_all(c, &c->again, PLX_E_DOWN);
         plx_conn_fail_all(c, &c->queue, PLX_E_DOWN);
-    } while (!plx_list_empty(&c->failed));
+    }
     plx_later_cancel(&c->fail);
     free(c);
 }

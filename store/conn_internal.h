@@ -63,6 +63,8 @@ void plx_conn_write_pending(plx_conn *c, plx_pending *p);
 void plx_conn_fill(plx_conn *c);
 /* Calls everything in the list with the error. */
 void plx_conn_fail_all(plx_conn *c, plx_list *list, int err);
+/* Forgets what has failed without a call. */
+void plx_conn_drop_failed(plx_conn *c);
 /* Runs what waits in `failed`. */
 void plx_conn_run_failed(plx_later *item);
 /* Hands a reply to whom it belongs. */

@@ -57,6 +57,13 @@ void plx_conn_fail_all(plx_conn *c, plx_list *list, int err)
         finish(c, PLX_CONTAINER(node, plx_pending, node), err, NULL);
 }
 
+void plx_conn_drop_failed(plx_conn *c)
+{
+    plx_list *node;
+    while ((node = plx_list_shift(&c->failed)) != NULL)
+        free_pending(c, PLX_CONTAINER(node, plx_pending, node));
+}
+
 plx_pending *plx_conn_new_pending(plx_conn *c, plx_command *command, unsigned flags,
                                   plx_answer_fn *answer, plx_done done)
 {

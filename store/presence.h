@@ -96,6 +96,12 @@ typedef void plx_presence_state_cb(void *arg, int err, const plx_position *posit
 void plx_presence_read(plx_store *s, plx_slice topic, bool count_only, plx_presence_state_cb *cb,
                        void *arg);
 
+/* The refs of all that a socket has on the topic, published or not: PLX_PHX_REF_LEN characters
+ * each, one behind the other. What it changes at the same time may be in it or not. */
+typedef void plx_presence_held_cb(void *arg, int err, plx_slice refs);
+void plx_presence_held(plx_store *s, plx_slice topic, plx_slice socket, plx_presence_held_cb *cb,
+                       void *arg);
+
 /* ---- what a worker knows ---- */
 
 /* The worker's copy of one topic's presence: one snapshot, then every diff of the feed applied in

@@ -1,4 +1,5 @@
-/* What callers ask to be changed: checked, copied, and put behind the topic's other changes. */
+/* What callers ask to be changed: checked, copied, and put behind the topic's other changes. And
+ * what a socket has. */
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/json_scan.h"
@@ -123,4 +124,21 @@ void plx_presence_untrack(plx_store *s, const plx_presence_rules *rules, const p
     x->fn = (void (*)(void))cb;
     x->arg = arg;
     enqueue(s, u->topic, rules, x);
+}
+
+static void have_held(const plx_done *done, int err, const redisReply *reply)
+{
+    static const plx_slice nothing = {NULL, 0};
+    plx_slice refs = err ? nothing : plx_reply_slice(reply);
+    ((plx_presence_held_cb *)done->fn)(done->arg, err, refs);
+}
+
+void plx_presence_held(plx_store *s, plx_slice topic, plx_slice socket, plx_presence_held_cb *cb,
+                       void *arg)
+{
+    plx_command c;
+    plx_command_init(&c, "HGET");
+    plx_script_key(&c, s, 't', topic, ":pres:own");
+    plx_command_add(&c, socket);
+    plx_conn_send(s->conn, &c, 0, have_held, PLX_DONE((void (*)(void))cb, arg));
 }

@@ -161,6 +161,7 @@ typedef struct plx_work {
     const plx_slot_timer *timers; /* those that wait: slot and name */
     size_t timer_count;
     plx_entry entry; /* the one to work now */
+    bool again;      /* it was handed out before: whoever had it may have died over it */
 } plx_work;
 
 enum plx_post_result {
@@ -249,11 +250,15 @@ void plx_session_drop(plx_store *s, plx_slice sid, uint64_t fence, void (*cb)(vo
 
 /* Sessions with something due: a timer, or an entry that no client waits for. Every worker looks
  * when it knows of one, and once a second; exactly one gets the lease and is called with the work,
- * to be done like that of plx_session_take. stop: none is begun any more. */
+ * to be done like that of plx_session_take. drain: no more looks; what this worker has claimed
+ * already comes yet, while it is busy. stop: none is begun any more, whatever was claimed (others
+ * get that when the claim is over, after some seconds). */
 typedef struct plx_session_due {
     void (*work)(struct plx_session_due *due, const plx_work *work);
 } plx_session_due;
 void plx_session_due_start(plx_store *s, plx_session_due *due);
+void plx_session_due_drain(plx_store *s);
+bool plx_session_due_busy(const plx_store *s);
 void plx_session_due_stop(plx_store *s);
 
 /* What comes through this worker's mailbox. A lost note costs only latency. */

@@ -3,7 +3,8 @@
  * Every worker that works sessions looks once a second, and at the moment when it
  * knows that something is due: by its own commits, and by what a look said of the
  * list's next one. So timers come within some milliseconds of their time, also
- * when the worker that set them is gone, unless it dies in between.
+ * when the worker that set them is gone, unless it dies in between. A worker that
+ * stops as planned does what it has claimed, or others would wait until the claim is over.
  */
 #include "store/session_due.h"
 
@@ -26,7 +27,8 @@ struct plx_due_look {
     plx_store *store;
     plx_session_due *due; /* the upper layer's */
     ev_timer timer;
-    bool looking, stopped;
+    bool looking, draining, stopped;
+    size_t firings;       /* sessions that are being asked for their work */
     uint64_t expected_ms; /* a look begins then at the latest, when this one is over; 0: none */
 };
 
@@ -112,6 +114,7 @@ static void fired(const plx_done *done, int err, const redisReply *reply)
     plx_work work = {.fence = 0};
     plx_session_memory memory = {.slots = NULL};
     int64_t next = -1;
+    d->firings--;
     if (!err)
         err = read_fired(f, reply, &work, &memory, &next);
     if (!d->stopped && (!err || err == PLX_E_GONE)) {
@@ -143,6 +146,7 @@ static void fire(plx_due_look *d, plx_slice sid, plx_slice claim)
         return;
     }
     firing *f = plx_alloc_zero(1, sizeof *f);
+    d->firings++;
     f->look = d;
     f->sid_len = sid.len;
     f->claim_len = claim.len < sizeof f->claim ? claim.len : sizeof f->claim;
@@ -185,7 +189,7 @@ static void keep_expected(plx_due_look *d)
 void plx_due_expect(plx_store *s, uint64_t delay_ms)
 {
     plx_due_look *d = s->due;
-    if (!d || d->stopped)
+    if (!d || d->stopped || d->draining)
         return;
     if (delay_ms < AT_ONCE_MS)
         delay_ms = AT_ONCE_MS;
@@ -207,7 +211,8 @@ static void looked(const plx_done *done, int err, const redisReply *reply)
         return;
     if (!err && !read_delay(plx_reply_at(reply, 0), &next))
         plx_store_odd("list of timers");
-    schedule(d, EVERY_MS - JITTER_MS + plx_random_below(2 * JITTER_MS));
+    if (!d->draining)
+        schedule(d, EVERY_MS - JITTER_MS + plx_random_below(2 * JITTER_MS));
     for (size_t i = 0; !err && i < plx_reply_count(sids); i++)
         fire(d, plx_reply_slice(plx_reply_at(sids, i)), claim);
     if (next >= 0)
@@ -244,9 +249,23 @@ void plx_session_due_start(plx_store *s, plx_session_due *due)
         d->timer.data = d;
     }
     d->due = due;
-    d->stopped = false;
+    d->stopped = d->draining = false;
     if (!d->looking)
         schedule(d, plx_random_below(EVERY_MS));
+}
+
+void plx_session_due_drain(plx_store *s)
+{
+    plx_due_look *d = s->due;
+    if (!d)
+        return;
+    d->draining = true;
+    ev_timer_stop(s->loop, &d->timer);
+}
+
+bool plx_session_due_busy(const plx_store *s)
+{
+    return s->due && !s->due->stopped && (s->due->looking || s->due->firings > 0);
 }
 
 void plx_session_due_stop(plx_store *s)

@@ -170,6 +170,7 @@ int plx_session_read_work(const redisReply *reply, plx_slice sid, plx_work *work
         (plx_reply_is_array(entry) && read_entry(entry, &w.entry) != 0))
         return plx_store_odd("record of a session");
     w.vsn = (unsigned)vsn;
+    w.again = plx_reply_is(plx_reply_at(reply, 12), "1");
     w.slots = m->slots;
     w.timers = m->timers;
     *work = w;

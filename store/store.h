@@ -12,7 +12,8 @@
  * (not sent), PLX_E_TIMEOUT (sent; whether it took effect is unknown), PLX_E_STORE
  * (Redis answered with an error; logged) or an error that the call names. Slices
  * handed to callbacks are valid until they return. Arguments are copied.
- * plx_store_close calls what is outstanding with PLX_E_DOWN.
+ * plx_store_close calls what is outstanding with PLX_E_DOWN, and what is asked from
+ * inside these callbacks, and so on a hundred times; then it is through.
  */
 #ifndef PLX_STORE_STORE_H
 #define PLX_STORE_STORE_H

@@ -312,7 +312,7 @@ static void on_drain_check(struct ev_loop *loop, ev_timer *t, int events)
 {
     (void)events;
     plx_longpoll *lp = t->data;
-    if (plx_longpoll_parked(lp) > 0)
+    if (plx_longpoll_parked(lp) > 0 || plx_session_due_busy(lp->store))
         return;
     ev_timer_stop(loop, t);
     lp->drained(lp->drained_arg);
@@ -321,7 +321,7 @@ static void on_drain_check(struct ev_loop *loop, ev_timer *t, int events)
 void plx_longpoll_drain(plx_longpoll *lp, void (*done)(void *arg), void *arg)
 {
     lp->draining = true;
-    plx_session_due_stop(lp->store);
+    plx_session_due_drain(lp->store);
     lp->drained = done;
     lp->drained_arg = arg;
     plx_lp_polls_end(lp);

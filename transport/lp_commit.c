@@ -39,6 +39,7 @@ static void on_committed(void *arg, int err, const plx_work *next)
     }
     uint64_t entry = w->entry;
     unsigned status = w->entry_status;
+    plx_lp_again_committed(w);
     plx_socket_forget(w->socket);
     w->socket = NULL;
     if (next)
@@ -116,22 +117,33 @@ static void commit(plx_lp_work *w)
     plx_buf_fini(&spent);
 }
 
+bool plx_lp_work_read(plx_lp_work *w, int err)
+{
+    w->calls--;
+    if (!w->abandoned && err == 0)
+        return true;
+    plx_lp_work_release(w); /* Redis is away: the entry will be worked again */
+    return false;
+}
+
+void plx_lp_work_read_done(plx_lp_work *w)
+{
+    if (--w->positions == 0)
+        commit(w);
+}
+
 static void on_end(void *arg, int err, const plx_position *position)
 {
     end_read *r = arg;
     plx_lp_work *w = r->work;
     size_t out = r->out;
     free(r);
-    w->calls--;
-    if (w->abandoned || err != 0) {
-        plx_lp_work_release(w); /* Redis is away: the entry will be worked again */
+    if (!plx_lp_work_read(w, err))
         return;
-    }
     plx_q_entry *q = &w->outs[out].q;
     if (strcmp(position->epoch, q->slot.start.epoch) == 0)
         q->end = position->offset;
-    if (--w->positions == 0)
-        commit(w);
+    plx_lp_work_read_done(w);
 }
 
 static void read_end(plx_lp_work *w, size_t out)
@@ -200,6 +212,7 @@ void plx_lp_work_settle(plx_lp_work *w)
     for (size_t i = 0; i < w->out_count; i++)
         if (w->outs[i].end_unknown)
             find_end(w, i);
+    plx_lp_again_read(w);
     if (w->positions == 0)
         commit(w);
 }

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+static const plx_slice any = {NULL, 0};
+
 /* A session's record is dropped only when everything that it tracked was untracked and the backends
  * were told of its end: until then another worker finds it again. */
 typedef struct cleanup {
@@ -50,13 +52,14 @@ static void parting_ended(plx_partings *p, int err)
     cleaned(PLX_CONTAINER(p, cleanup, partings), err);
 }
 
-static void untrack_topic(plx_longpoll *lp, plx_slice sid, plx_slice topic, bool vanished,
-                          plx_presence_cb *cb, void *arg)
+void plx_lp_untrack(plx_longpoll *lp, plx_slice sid, plx_slice topic, plx_slice ref, bool vanished,
+                    plx_presence_cb *cb, void *arg)
 {
     const plx_presence_rules *rules =
         plx_channels_presence(lp->channels, lp->config->socket_count, topic);
     static const plx_presence_rules standard = {.window_ms = 50, .ttl_s = 86400};
-    const plx_untrack u = {.topic = topic, .owner = sid, .socket = sid, .grace = vanished};
+    const plx_untrack u = {
+        .topic = topic, .owner = sid, .socket = sid, .ref = ref, .grace = vanished};
     plx_presence_untrack(lp->store, rules ? rules : &standard, &u, cb, arg);
 }
 
@@ -65,7 +68,7 @@ void plx_lp_work_lost(plx_lp_work *w)
     for (plx_list *n = w->socket->memberships.next; n != &w->socket->memberships; n = n->next) {
         const plx_membership *m = PLX_CONTAINER(n, plx_membership, node);
         if (m->tracks)
-            untrack_topic(w->lp, plx_lp_work_sid(w), m->topic, false, NULL, NULL);
+            plx_lp_untrack(w->lp, plx_lp_work_sid(w), m->topic, any, false, NULL, NULL);
     }
     plx_socket_end_new(w->socket);
 }
@@ -73,7 +76,7 @@ void plx_lp_work_lost(plx_lp_work *w)
 static void clean_topic(cleanup *c, plx_slice topic, bool vanished)
 {
     c->left++;
-    untrack_topic(c->lp, plx_slice_make(c->sid, PLX_SID_LEN), topic, vanished, cleaned, c);
+    plx_lp_untrack(c->lp, plx_slice_make(c->sid, PLX_SID_LEN), topic, any, vanished, cleaned, c);
 }
 
 /* A worker that died over this entry may have tracked what its joins ask for. */

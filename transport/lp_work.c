@@ -53,6 +53,7 @@ void plx_lp_work_release(plx_lp_work *w)
     if (w->calls > 0)
         return;
     clear_outs(w);
+    plx_lp_again_end(w);
     free(w->outs);
     free(w->drops);
     plx_lp_unref(w->lp);
@@ -303,12 +304,15 @@ void plx_lp_work_entry(plx_lp_work *w, const plx_work *work)
     w->first_new_slot = w->next_slot = work->next_slot > 0 ? work->next_slot : 1;
     w->settled = w->committing = false;
     clear_outs(w);
+    plx_lp_again_end(w);
     w->socket = plx_lp_work_build(w, work);
     if (w->socket == NULL) {
         plx_session_end(w->lp->store, plx_lp_work_sid(w), "unmounted", ignore, NULL);
         plx_lp_work_release(w);
         return;
     }
+    if (work->again)
+        plx_lp_again_begin(w, &work->entry);
     w->feeding = true;
     plx_lp_work_feed(w, &work->entry);
     w->feeding = false;

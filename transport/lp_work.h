@@ -3,6 +3,7 @@
 #ifndef PLX_TRANSPORT_LP_WORK_H
 #define PLX_TRANSPORT_LP_WORK_H
 
+#include "store/presence.h"
 #include "transport/lp_internal.h"
 #include "transport/lp_opening.h"
 
@@ -27,12 +28,13 @@ typedef struct plx_lp_work {
     bool settled;       /* all was answered: reading ends, then committing */
     bool committing;    /* the commit is under way; it renews the lease or gives it back */
     bool abandoned;     /* released, but for the calls that still point here */
-    unsigned positions; /* reads under way for ends */
+    unsigned positions; /* reads under way before the commit */
     unsigned calls;     /* store calls that point here */
     plx_lp_out *outs;
     size_t out_count, out_capacity;
     uint32_t *drops;
     size_t drop_count, drop_capacity;
+    struct plx_lp_again *again; /* NULL: the entry was never handed out before */
     ev_timer renew;
 } plx_lp_work;
 
@@ -51,7 +53,22 @@ plx_socket *plx_lp_work_build(plx_lp_work *w, const plx_work *work);
  * store call points to it any more; to be called again by the answer of each. */
 void plx_lp_work_release(plx_lp_work *w);
 
+/* lp_again.c */
+
+/* The entry was handed out before: from now on it is known which topics it is about. */
+void plx_lp_again_begin(plx_lp_work *w, const plx_entry *entry);
+/* All is answered: asks what Redis has there. */
+void plx_lp_again_read(plx_lp_work *w);
+/* Takes back what is nobody's. */
+void plx_lp_again_committed(plx_lp_work *w);
+/* Forgets it; harmless when there is nothing. */
+void plx_lp_again_end(plx_lp_work *w);
+
 /* lp_end.c */
+
+/* Takes back one entry of the session's on a topic, or (empty ref) all of them. */
+void plx_lp_untrack(plx_longpoll *lp, plx_slice sid, plx_slice topic, plx_slice ref, bool vanished,
+                    plx_presence_cb *cb, void *arg);
 
 /* The session is gone, and whoever cleaned up after it did not know of this entry: what its
  * memberships track goes too, and the backends of those that it joined are told. */
@@ -81,5 +98,9 @@ void plx_lp_changes_fini(plx_lp_changes *c);
 
 /* Called whenever something was answered: commits when nothing is pending any more. */
 void plx_lp_work_settle(plx_lp_work *w);
+/* A read of `positions` was answered. False: the work is given up (and perhaps freed). */
+bool plx_lp_work_read(plx_lp_work *w, int err);
+/* And made use of: commits after the last one. */
+void plx_lp_work_read_done(plx_lp_work *w);
 
 #endif

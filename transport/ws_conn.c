@@ -53,6 +53,7 @@ void plx_ws_conn_new(plx_ws_server *s, int fd)
     plx_list_init(&c->same_id);
     plx_list_init(&c->node);
     plx_list_push(&s->conns, &c->node);
+    plx_list_push(&s->strangers, &c->same_id);
     c->head = plx_ws_head_new();
     ev_io_init(&c->io, on_io, fd, EV_READ);
     /* What has arrived is read before a deadline is judged, also after this process was stopped for
@@ -92,6 +93,8 @@ static bool is_blocked(const plx_ws_conn *c)
 /* The state is about to change for good. */
 static void leave_state(plx_ws_conn *c)
 {
+    if (c->state == PLX_WS_READING_HEAD)
+        plx_list_remove(&c->same_id);
     if (c->state == PLX_WS_REFUSING)
         c->server->refusing--;
     if (c->state == PLX_WS_OPEN)
@@ -313,7 +316,11 @@ static void read_some(plx_ws_conn *c)
         return;
     }
     c->last = ev_now(s->loop);
+    if (c->state == PLX_WS_READING_HEAD)
+        plx_list_remove(&c->same_id);
     take(c, s->bytes, (size_t)n);
+    if (c->state == PLX_WS_READING_HEAD)
+        plx_list_push(&s->strangers, &c->same_id);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *io, int events)

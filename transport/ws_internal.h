@@ -33,6 +33,7 @@
 #define PLX_WS_READ_BYTES 65536
 #define PLX_WS_HEAD_S     10.  /* for the whole request head */
 #define PLX_WS_CLOSE_S    1.   /* for the peer's part of the closing handshake */
+#define PLX_WS_SILENT_S   .1   /* a new connection has so long to say something in any case */
 #define PLX_WS_REFUSALS   1000 /* refusals delayed at a time; more are told at once */
 
 enum plx_ws_state {
@@ -50,10 +51,10 @@ typedef struct plx_ws_conn {
     ev_io io;
     ev_timer timer; /* the deadline of the state; an open one's is looked at, and moved, lazily */
     plx_ws_server *server;
-    plx_list node;                   /* in server->conns */
-    plx_list attention;              /* in server->attention, or in none */
-    plx_list same_id;                /* ring of the connections with one socket id */
-    plx_socket *socket;              /* from OPEN on; freed soon after */
+    plx_list node;      /* in server->conns */
+    plx_list attention; /* in server->attention, or in none */
+    plx_list same_id;   /* ring of the connections with one socket id; READING_HEAD: in strangers */
+    plx_socket *socket; /* from OPEN on; freed soon after */
     const plx_socket_config *config; /* of its mount, once known */
     plx_ws_head *head;               /* while READING_HEAD and ASKING */
     plx_connecting *asking;          /* while ASKING */
@@ -83,6 +84,7 @@ struct plx_ws_server {
     plx_ws_encoder encoder;
     plx_map *ids; /* socket id -> one plx_ws_conn of the ring */
     plx_list conns, attention;
+    plx_list strangers; /* READING_HEAD, by same_id: who has said nothing for longest first */
     ev_prepare prepare;
     ev_io accept;
     ev_timer accept_pause;

@@ -37,6 +37,23 @@ static bool is_exhausted(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* Without descriptors, whoever has said nothing for longest, of those whose request is not there
+ * yet, gives way. False: there is nobody. */
+static bool make_room(plx_ws_server *s)
+{
+    char byte;
+    if (plx_list_empty(&s->strangers))
+        return false;
+    plx_ws_conn *c = PLX_CONTAINER(s->strangers.next, plx_ws_conn, same_id);
+    if (ev_now(s->loop) - c->last < PLX_WS_SILENT_S ||
+        recv(c->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        return false;
+    plx_log_limited(PLX_WARNING, "no descriptor is left: closing the connection that has waited "
+                                 "for longest without a request");
+    plx_ws_conn_kill(c);
+    return true;
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)events;
@@ -48,9 +65,12 @@ static void on_accept(struct ev_loop *loop, ev_io *io, int events)
             s->counters.accepted++;
             plx_ws_conn_new(s, fd);
         } else if (is_exhausted(errno)) {
+            int err = errno;
+            if (make_room(s))
+                continue;
             /* Waiting peers stay in the kernel's queue; trying again at once would only spin. */
             plx_log_limited(PLX_ERROR, "no descriptor for a new connection (%zu are open): %s",
-                            plx_ws_server_count(s), strerror(errno));
+                            plx_ws_server_count(s), strerror(err));
             ev_io_stop(loop, io);
             ev_timer_set(&s->accept_pause, ACCEPT_PAUSE_S, 0.);
             ev_timer_start(loop, &s->accept_pause);
@@ -303,6 +323,7 @@ plx_ws_server *plx_ws_server_new(plx_store *store, const plx_config *config,
     plx_buf_init(&s->message, 0);
     plx_list_init(&s->conns);
     plx_list_init(&s->attention);
+    plx_list_init(&s->strangers);
     ev_init(&s->accept, on_accept);
     s->accept.data = s;
     ev_init(&s->accept_pause, on_accept_again);

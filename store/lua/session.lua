@@ -5,6 +5,7 @@
 --         qn (last id in q) qbytes (ever added) qbase (of it acknowledged) ack (highest cursor)
 --         inn (last entry in the inbox) ind (last one done) ibytes | slot (next number)
 --         w<entry> (workers that wait for it) | o<entry % 256> ("entry status time digest": outcomes)
+--         at (the entry that was handed out last)
 --         of (the first entry whose outcome is remembered) | note (the workers' own)
 -- due:    "slot:name" of a timer, by when it is due; timers: the same -> what its entry says
 -- seen:   digest -> "entry:" or, when it is done, "entry:status"
@@ -75,11 +76,13 @@ local function first_entry()
 end
 
 local function work(fence, entry)
-  local mount, vsn, params, claims, id, slot, note =
-    get('mount', 'vsn', 'params', 'claims', 'id', 'slot', 'note')
+  local mount, vsn, params, claims, id, slot, note, at =
+    get('mount', 'vsn', 'params', 'claims', 'id', 'slot', 'note', 'at')
+  local again = entry and at == entry[1]
+  if entry and not again then set('at', entry[1]) end
   return {fence, mount, vsn, params, claims, id, slot, redis.call('HGETALL', slots),
     redis.call('HGETALL', state), entry or false, note or '',
-    redis.call('ZRANGE', due, 0, -1)}
+    redis.call('ZRANGE', due, 0, -1), again and '1' or '0'}
 end
 
 -- What a timer has to say becomes an entry, for which no client waits.

@@ -22,6 +22,7 @@ const TRANSPORTS = ['websocket', 'longpoll'];
 const config = (app) => `secret = "integration-tests-only-0123456789abcdef"
 log_level = "info"
 refuse_delay_ms = 0
+trusted_proxies = { "127.0.0.1", "unix" }
 socket "/asked" {
     longpoll { window_ms = 3000 }
     check_origin = { "same", "//allowed.example" }
@@ -37,6 +38,9 @@ socket "/asked/:room" {
     check_origin = { "same" }
     auth { type = "hook" url = "${app.url}" secret = "${HOOK_SECRET}" timeout_ms = ${HOOK_MS} }
     channel "room:*" { backend = "relay" }
+}
+socket "/patient" {
+    auth { type = "hook" url = "${app.url}" secret = "${HOOK_SECRET}" timeout_ms = 30000 }
 }
 socket "/proven" {
     auth { csrf_param = "_csrf" csrf_cookie = "csrf" }
@@ -177,6 +181,21 @@ describe('the application is asked', () => {
       app.release(ok({ user_id: 1 }));
       assert.deepEqual(await Promise.all([...all, another]), Array(41).fill('open'));
       assert.ok(app.questions.length <= 3, `asked ${app.questions.length} times`);
+    });
+
+    test(`one client's flood of connects waits behind everybody else, on ${transport}`, TIMEOUT, async () => {
+      const from = (ip, guest) => connect(transport, { path: '/patient', headers: { ...guest.headers, 'x-forwarded-for': ip } });
+      app.forget();
+      app.hold();
+      const flood = Array.from({ length: 40 }, () => from('192.0.2.66', stranger()));
+      await app.count(13, 20000);
+      const others = [1, 2, 3].map((n) => from(`192.0.2.${n}`, stranger()));
+      await app.count(16, 20000);
+      assert.deepEqual(app.questions.slice(13).map((q) => q.socket.remote_ip).sort(), ['192.0.2.1', '192.0.2.2', '192.0.2.3'],
+        'three places of sixteen were left, whatever else waits');
+      app.release(ok({ user_id: 1 }));
+      assert.deepEqual(await Promise.all(others), Array(3).fill('open'));
+      assert.deepEqual(await Promise.all(flood), Array(40).fill('open'));
     });
 
     test(`what is refused anyway is not asked about, on ${transport}`, TIMEOUT, async () => {

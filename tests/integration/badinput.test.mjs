@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { HttpConn, request } from '../lib/http.mjs';
 import { cpuMs, rssBytes } from '../lib/proc.mjs';
+import { Redis, startWs } from '../lib/servers.mjs';
 import { API_KEY, bin, BUILD, configText, ROOT, SANITIZED, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep } from '../lib/wait.mjs';
 import { frame, openWs, RawWs } from '../lib/ws.mjs';
@@ -106,6 +107,35 @@ describe('bad input', () => {
       assert.ok(cpuMs(pid) - before < 400 * SLOW, `${cpuMs(pid) - before} ms of CPU`);
       await assertUnharmed('slow heads');
       await Promise.all(conns.map((c) => c.readEnd(70000)));
+    });
+
+    test('60 silent peers with 64 descriptors: each new one takes the place of the one silent for longest', { timeout: 120000 * SLOW }, async () => {
+      const dir = tempDir('silent');
+      const redis = await new Redis(dir, { durable: false }).start();
+      const config = path.join(dir, 'pollux.conf');
+      fs.writeFileSync(config, `redis { url = "${redis.url}" }\nsecret = "0123456789abcdef0123456789abcdef"\nsocket "/socket" { check_origin = { "any" }\n channel "room:*" { } }\n`);
+      const few = await startWs(dir, config, { under: ['sh', '-c', 'ulimit -n 64; exec "$0" "$@"'] });
+      const silent = [];
+      try {
+        const since = performance.now();
+        for (let i = 0; i < 60; i++) silent.push(await new HttpConn(few.where).connect());
+        const guests = [];
+        for (let i = 0; i < 3; i++) guests.push(await openWs(few.where, '/socket/websocket?vsn=2.0.0'));
+        const inTime = performance.now() - since < 9000; // then none of the heads' own time is over
+        assert.match(few.program.text, /closing the connection that has waited for longest/);
+        for (const g of guests) {
+          g.send(HEARTBEAT);
+          assert.match((await g.next(5000 * SLOW)).text, /"ok"/);
+        }
+        const ended = silent.filter((c) => c.ended).length;
+        if (inTime) assert.ok(ended < 40, `${ended} of 60 were closed, which is more than was needed`);
+        for (const g of guests) g.destroy();
+      } finally {
+        for (const c of silent) c.abort();
+        await few.program.stop();
+        await redis.stop();
+        fs.rmSync(dir, { recursive: true, force: true });
+      }
     });
 
     test('a refused handshake with a huge body behind it, or none of it', TIMEOUT, async () => {

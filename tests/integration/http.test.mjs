@@ -485,6 +485,52 @@ api { path = "/api" keys = { "test-api-key-0123456789" } }
     assert.equal(heard.filter((h) => h[3] === 'did push').length, 1);
   }));
 
+  test('long-poll: a worker dies over an entry that had tracked, and the application answers the repetition otherwise', TIMEOUT, () => withOwn({ fcgi: 2, ws: 1 }, async (mine, own) => {
+    const keys = async (topic) => {
+      const r = await mine.api.call('GET', `/presence?topic=${topic}`);
+      if (r.status !== 200) return ['no answer'];
+      return Object.entries(r.json).map(([key, { metas }]) => `${key} ${metas.length}`).sort();
+    };
+    const track = (key) => ({ status: 'ok', reply: { status: 'ok' }, presence: { track: { key, meta: {} } } });
+    const seen = new Set();
+    let answers;
+    own.decide = async (q) => {
+      const [first, then] = answers[q.topic] ?? [];
+      const again = seen.has(q.message_id);
+      seen.add(q.message_id);
+      if (q.topic === 'shop:hold') return again ? { status: 'ok', reply: { status: 'ok' } } : new Promise(() => {});
+      return again ? then : first;
+    };
+    const heard = [];
+    const c = new LongPollClient(`${mine.url}/s/longpoll`, { onMessage: (m) => heard.push(m) });
+    await c.open();
+    c.start();
+    /** All in one POST, whose worker is killed when its presence is as `left`; then it is as `right`. */
+    const dieOver = async (what, left, right) => {
+      const sent = c.send([...Object.keys(answers), 'shop:hold'].map((topic) => c.message(topic, what, {})));
+      for (const topic of Object.keys(left)) await until(`what is tracked first on ${topic}`, async () => `${await keys(topic)}` === left[topic], 10000 * SLOW);
+      for (const pid of mine.workers('fcgi')) process.kill(pid, 'SIGKILL');
+      await sent;
+      for (const topic of Object.keys(right)) await until(`what is right on ${topic}`, async () => `${await keys(topic)}` === right[topic], 15000 * SLOW);
+    };
+    answers = {
+      'shop:refused': [track('a'), { status: 'error', response: {} }],
+      'shop:other': [track('a'), track('b')],
+      'shop:none': [track('a'), { status: 'ok' }],
+      'shop:same': [track('a'), track('a')],
+    };
+    await dieOver('phx_join', { 'shop:refused': 'a 1', 'shop:other': 'a 1', 'shop:none': 'a 1', 'shop:same': 'a 1' },
+      { 'shop:refused': '', 'shop:other': 'b 1', 'shop:none': '', 'shop:same': 'a 1' });
+    answers = { 'shop:none': [track('c'), track('d')], 'shop:same': [track('c'), track('c')] };
+    await dieOver('order', { 'shop:none': 'c 1', 'shop:same': 'a 1,c 1' }, { 'shop:none': 'd 1', 'shop:same': 'a 1,c 1' });
+    for (const topic of ['shop:none', 'shop:same']) {
+      await c.send([c.message(topic, 'phx_leave', {})]);
+      await until(`nobody on ${topic}`, async () => (await keys(topic)).length === 0, 10000 * SLOW);
+    }
+    await c.stop();
+    assert.deepEqual(c.trouble, []);
+  }));
+
   test('long-poll: a worker stands still over a join, another one takes the session; nobody has left', TIMEOUT, () => withOwn({ fcgi: 2, ws: 1 }, async (mine, own) => {
     const workers = mine.workers('fcgi');
     let answerFirst;

@@ -152,7 +152,7 @@ struct plx_test_socket {
     unsigned ref;
     uint64_t entry;
     uint32_t slots;
-    bool dies, rehearses; /* see repeat.c */
+    bool dies, rehearses, repeats; /* see repeat.c */
     uint32_t slots_before;
     unsigned letters_before;
     plx_list sent, deliveries, mailbox, ends;
@@ -189,6 +189,9 @@ void plx_kit_made_free(plx_test *t);
 /* ---- people.c ---- */
 /* Publishes the changes of one topic; false: there are none anywhere. */
 bool plx_kit_people_publish(plx_test *t);
+/* A message was repeated: whom its first worker tracked and none of the socket's memberships holds
+ * is gone (see transport/lp_again). */
+void plx_kit_people_left(plx_test_socket *s);
 /* {KEY:{"metas":[...]}} of who is published. */
 void plx_kit_people_json(const kit_topic *topic, plx_buf *out);
 void plx_kit_person_free(kit_person *p);

@@ -79,6 +79,9 @@ bool plx_kit_longpoll_work(plx_test_socket *s)
         if (d->m)
             write_back(d);
     }
+    if (s->repeats)
+        plx_kit_people_left(s);
+    s->repeats = false;
     plx_kit_longpoll_forget(s);
     return true;
 }

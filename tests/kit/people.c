@@ -3,6 +3,7 @@
  * done. */
 #include "base/error.h"
 #include "base/json_scan.h"
+#include "channel/track.h"
 #include "tests/kit/kit.h"
 #include <stdlib.h>
 
@@ -218,6 +219,43 @@ static bool is_meant(const kit_person *p, const kit_request *r)
     return !r->key || strcmp(p->key, r->key) == 0;
 }
 
+static void leave(kit_topic *topic, kit_person *p)
+{
+    topic->changed = true;
+    p->leaving = true;
+    if (!p->published)
+        plx_kit_person_free(p);
+}
+
+static void leave_if_left(kit_topic *topic, const plx_socket *core, const plx_membership *m)
+{
+    plx_list *next;
+
+    for (plx_list *n = topic->people.next; n != &topic->people; n = next) {
+        kit_person *p = person_at(n);
+        next = n->next;
+        if (plx_slice_is(core->session, p->socket) &&
+            !(m && plx_tracks_holds(m, plx_slice_of(p->ref))))
+            leave(topic, p);
+    }
+}
+
+void plx_kit_people_left(plx_test_socket *s)
+{
+    for (plx_list *n = s->test->topics.next; n != &s->test->topics; n = n->next) {
+        kit_topic *topic = PLX_CONTAINER(n, kit_topic, node);
+        const plx_membership *m = plx_socket_find(s->core, plx_slice_of(topic->name));
+        plx_buf refs;
+
+        plx_buf_init(&refs, 0);
+        for (plx_list *l = topic->people.next; l != &topic->people; l = l->next)
+            plx_buf_str(&refs, person_at(l)->ref);
+        if (!m || plx_tracks_among(m, plx_buf_slice(&refs)))
+            leave_if_left(topic, s->core, m);
+        plx_buf_fini(&refs);
+    }
+}
+
 static void answer_untrack(plx_test *t, kit_request *r)
 {
     kit_topic *topic = plx_kit_topic(t, plx_slice_of(r->topic));
@@ -226,12 +264,8 @@ static void answer_untrack(plx_test *t, kit_request *r)
     for (plx_list *n = topic->people.next; n != &topic->people; n = next) {
         kit_person *p = person_at(n);
         next = n->next;
-        if (!is_meant(p, r))
-            continue;
-        topic->changed = true;
-        p->leaving = true;
-        if (!p->published)
-            plx_kit_person_free(p);
+        if (is_meant(p, r))
+            leave(topic, p);
     }
     if (r->cb.done)
         r->cb.done(r->arg, 0);

@@ -88,4 +88,5 @@ void plx_kit_take_back(plx_test_socket *s)
     s->slots = s->slots_before;
     s->entry = entry - 1; /* the same number again */
     s->rehearses = false;
+    s->repeats = true;
 }

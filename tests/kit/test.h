@@ -112,8 +112,9 @@ void plx_test_close(plx_test_socket *s);
 
 /* The worker that handles the next message of this long-polling client dies before what became of
  * it is kept. Another one handles the message again, with the same plx_call_message_id: "at least
- * once". What the first one broadcast and tracked is not doubled, and what it told the client was
- * never sent; but its backend's function was called. */
+ * once". What the first one broadcast and tracked is not doubled (what only it tracked is
+ * taken back), and what it told the client was never sent; but its backend's function was called.
+ */
 void plx_test_worker_dies(plx_test_socket *s);
 
 /* These send a message; what comes of it is in the mailbox. Each returns the message's ref. */

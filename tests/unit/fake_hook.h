@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/list.h"
 #include "channel/hook.h"
 
@@ -25,6 +26,7 @@ struct plx_hook {
 struct plx_question {
     plx_list node;
     char *body, *share;
+    plx_buf who;
     bool repeatable;
     plx_hook_cb *cb;
     void *arg;
@@ -52,6 +54,7 @@ static void question_end(plx_question *q, int err, const char *json)
         q->cb(q->arg, err, plx_slice_of(json));
     free(q->body);
     free(q->share);
+    plx_buf_fini(&q->who);
     free(q);
 }
 
@@ -72,12 +75,23 @@ plx_question *__wrap_plx_hook_ask(plx_hook *hook, plx_slice body, plx_slice shar
     plx_question *q = plx_alloc_zero(1, sizeof *q);
     plx_list_init(&q->node);
     plx_list_push(&asked, &q->node);
+    plx_buf_init(&q->who, 0);
     q->body = plx_slice_dup(body);
     q->share = plx_slice_dup(share);
     q->repeatable = flags & PLX_HOOK_REPEATABLE;
     q->cb = cb;
     q->arg = arg;
     asked_count++;
+    return q;
+}
+
+plx_question *__wrap_plx_hook_ask_for(plx_hook *hook, plx_slice who, plx_slice body,
+                                      plx_slice share, unsigned flags, plx_hook_cb *cb, void *arg);
+plx_question *__wrap_plx_hook_ask_for(plx_hook *hook, plx_slice who, plx_slice body,
+                                      plx_slice share, unsigned flags, plx_hook_cb *cb, void *arg)
+{
+    plx_question *q = __wrap_plx_hook_ask(hook, body, share, flags, cb, arg);
+    plx_buf_add(&q->who, who);
     return q;
 }
 

@@ -21,10 +21,12 @@ typedef struct fake_change {
     plx_track_cb *tracked;
     plx_presence_cb *done;
     plx_presence_state_cb *listed;
+    plx_presence_held_cb *held;
     void *arg;
 } fake_change;
 
-static fake_change *fake_changes; /* oldest first; also those without a callback */
+static fake_change *fake_changes;  /* oldest first; also those without a callback */
+static const char *fake_held = ""; /* what Redis has, as plx_presence_held gives it */
 static unsigned fake_notes, fake_rosters;
 static plx_roster_wait *fake_wait;
 static plx_event *fake_state;
@@ -77,6 +79,8 @@ static FAKE_PRESENCE void fake_change_answer(int err, uint64_t taken)
         c->done(c->arg, err);
     else if (c->listed)
         c->listed(c->arg, err, &nowhere, plx_slice_of("{\"k\":{\"metas\":[]}}"), 1);
+    else if (c->held)
+        c->held(c->arg, err, plx_slice_of(err == 0 ? fake_held : ""));
     fake_change_free(c);
 }
 
@@ -123,6 +127,18 @@ void __wrap_plx_presence_read(plx_store *s, plx_slice topic, bool count_only,
     (void)s;
     (void)count_only;
     fake_change_add(topic, arg)->listed = cb;
+}
+
+void __wrap_plx_presence_held(plx_store *s, plx_slice topic, plx_slice socket,
+                              plx_presence_held_cb *cb, void *arg);
+void __wrap_plx_presence_held(plx_store *s, plx_slice topic, plx_slice socket,
+                              plx_presence_held_cb *cb, void *arg)
+{
+    fake_change *c = fake_change_add(topic, arg);
+
+    (void)s;
+    c->socket = plx_slice_dup(socket);
+    c->held = cb;
 }
 
 plx_slice __wrap_plx_owner_name(const plx_store *s);

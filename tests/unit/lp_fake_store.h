@@ -256,12 +256,28 @@ void __wrap_plx_session_sweep_start(plx_store *s, plx_session_sweep *w)
 }
 
 static plx_session_due *due; /* NULL once it is stopped */
+static bool due_draining, due_busy;
 
 void __wrap_plx_session_due_start(plx_store *s, plx_session_due *d);
 void __wrap_plx_session_due_start(plx_store *s, plx_session_due *d)
 {
     (void)s;
     due = d;
+    due_draining = due_busy = false;
+}
+
+void __wrap_plx_session_due_drain(plx_store *s);
+void __wrap_plx_session_due_drain(plx_store *s)
+{
+    (void)s;
+    due_draining = true;
+}
+
+bool __wrap_plx_session_due_busy(const plx_store *s);
+bool __wrap_plx_session_due_busy(const plx_store *s)
+{
+    (void)s;
+    return due_busy;
 }
 
 void __wrap_plx_session_due_stop(plx_store *s);

@@ -86,7 +86,7 @@ static UNUSED view *look_of(plx_store *s, const char *sid, uint64_t cursor, uint
 }
 
 typedef struct post {
-    bool called, has_work;
+    bool called, has_work, again;
     int err;
     enum plx_post_result result;
     uint64_t entry, fence, work_entry;
@@ -109,6 +109,7 @@ static UNUSED void take_work(post *out, const plx_work *w)
     out->has_work = w != NULL;
     if (!w)
         return;
+    out->again = w->again;
     out->fence = w->fence;
     out->work_entry = w->entry.id;
     out->kind = w->entry.kind;

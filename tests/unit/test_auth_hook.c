@@ -363,17 +363,57 @@ static void test_waiting_is_bounded(void **state)
     large[10000] = '\0';
     cookie = large;
     plx_auth_question *some[3000];
-    size_t n = 0;
+    char address[64];
+    size_t n = 0, each;
     while ((some[n] = ask("{}")))
         assert_true(++n < 3000);
     assert_int_equal(got.err, PLX_E_DOWN);
-    assert_in_range(n, 900, 1100);
+    each = n; /* of one address; others find room */
+    assert_in_range(each, 225, 275);
+    ip = address;
+    do
+        snprintf(address, sizeof address, "2001:db8:0:%zx::1", n);
+    while ((some[n] = ask("{}")) && ++n < 3000);
+    assert_int_equal(got.err, PLX_E_DOWN);
+    assert_in_range(n, 4 * each, 4 * each + 3);
     plx_auth_question_cancel(some[--n]);
     some[n] = ask("{}");
     assert_non_null(some[n++]);
     assert_null(ask("{}"));
     answer_asked(0, "{\"status\":\"ok\"}");
     assert_non_null(ask("{}"));
+}
+
+/* Two of them are the same client, as far as the hook is told. */
+static bool are_one(const char *one, const char *other)
+{
+    ip = one;
+    plx_auth_question *a = ask("{}");
+    ip = other;
+    plx_auth_question *b = ask("{\"b\":\"\"}");
+    plx_question *q[2] = {first_asked(),
+                          PLX_CONTAINER(first_asked()->node.next, plx_question, node)};
+    bool same = plx_slice_eq(plx_buf_slice(&q[0]->who), plx_buf_slice(&q[1]->who));
+    plx_auth_question_cancel(a);
+    plx_auth_question_cancel(b);
+    return same;
+}
+
+static void test_who_is_one_client(void **state)
+{
+    (void)state;
+    static const char *const nobody[] = {
+        "unix", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "", "nonsense"};
+    assert_true(are_one("192.0.2.1", "::ffff:192.0.2.1"));
+    assert_false(are_one("192.0.2.1", "192.0.2.2"));
+    assert_true(are_one("2001:db8::1", "2001:db8::ffff:0:0:2"));
+    assert_false(are_one("2001:db8::1", "2001:db8:0:1::1"));
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
+        ip = nobody[i];
+        ask("{}");
+        assert_int_equal(first_asked()->who.len, 0);
+        answer_asked(0, "{\"status\":\"ok\"}");
+    }
 }
 
 static void test_cancel(void **state)
@@ -411,6 +451,7 @@ int main(void)
         TEST(test_bounded),
         TEST(test_too_large_a_question),
         TEST(test_waiting_is_bounded),
+        TEST(test_who_is_one_client),
         TEST(test_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

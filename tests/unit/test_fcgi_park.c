@@ -700,6 +700,68 @@ static void test_no_descriptors_left(void **state)
     conn_close(w, &c);
 }
 
+/* How many descriptors this process may have: `more` than it has now. */
+static void allow_descriptors(unsigned more, struct rlimit *before)
+{
+    struct rlimit few;
+    int next = dup(0);
+
+    close(next);
+    getrlimit(RLIMIT_NOFILE, before);
+    few = *before;
+    few.rlim_cur = (rlim_t)next + more;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
+/* More peers that say nothing, or half a request, than there are descriptors: each new one takes
+ * the place of the one that has been silent for longest; parked polls stay. */
+static void test_silent_peers_make_room(void **state)
+{
+    enum { PEERS = 60, ROOM = 20 };
+    world *w = *state;
+    struct conn peers[PEERS], poll, late[3];
+    struct rlimit before;
+    plx_buf some;
+    unsigned left = 0;
+
+    w->options.stall_ms = 3600000;
+    world_start(w);
+    park(w, &poll, true, "/park");
+    for (unsigned i = 0; i < PEERS; i++) {
+        conn_open(w, &peers[i]); /* waits in the listener's queue */
+        plx_buf_init(&some, 0);
+        fc_begin(&some, 1, FCGI_RESPONDER, 0);
+        if (i % 2 == 1)
+            put(&peers[i], &some);
+        plx_buf_fini(&some);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        conn_open(w, &late[i]);
+        ask(&late[i], true, "/echo", plx_slice_of("me too"));
+    }
+    allow_descriptors(ROOM, &before);
+    for (unsigned i = 0; i < 3; i++)
+        expect_answer(w, &late[i], 200, "POST /echo  192.0.2.7 me too");
+    for (unsigned i = 0; i < PEERS; i++) {
+        receive(&peers[i]);
+        left += !peers[i].eof;
+    }
+    assert_in_range(left, ROOM - 6, ROOM - 3); /* nobody went without need */
+    assert_false(peers[PEERS - 1].eof);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(w->parked_count, 1);
+    world_release(w);
+    expect_answer(w, &poll, 200, "released");
+    for (unsigned i = 0; i < 3; i++) {
+        ask(&late[i], true, "/echo", plx_slice_of("again")); /* it is no stranger any more */
+        expect_answer(w, &late[i], 200, "POST /echo  192.0.2.7 again");
+        conn_close(w, &late[i]);
+    }
+    for (unsigned i = 0; i < PEERS; i++)
+        conn_close(w, &peers[i]);
+    conn_close(w, &poll);
+}
+
 /* ---- who may connect ---- */
 
 static int tcp_listener(int family, struct sockaddr_in *addr)
@@ -875,6 +937,7 @@ int main(void)
         WITH(test_nonsense_closes_only_its_own_connection),
         WITH(test_multiplexing_beside_a_parked_request),
         WITH(test_no_descriptors_left),
+        WITH(test_silent_peers_make_room),
         WITH(test_web_server_addresses),
         WITH(test_drain),
         WITH(test_drain_gives_stalled_peers_a_second),

@@ -452,6 +452,92 @@ static void who_yields_leaves_a_quarter(void **state)
     free(joins);
 }
 
+/* The first question that is this text and not answered yet. */
+static visit *asked_by(world *w, const char *body)
+{
+    visit *v;
+
+    for (unsigned n = 0; (v = app_asking(&w->app, n)) && !plx_slice_is(v->body, body);)
+        n++;
+    assert_non_null(v);
+    return v;
+}
+
+/* One client floods an application that answers nothing: whoever else comes finds a place in
+ * flight, later the first that is free, and room to wait. */
+static void a_flood_from_one_waits_behind_all_others(void **state)
+{
+    world *w = *state;
+    const plx_slice flooder = plx_slice_of("192.0.2.1"), quiet = plx_slice_of("192.0.2.2"),
+                    third = plx_slice_of("192.0.2.3");
+    plx_hook *hook = open_hook(w, 60000, 8);
+    unsigned most = PLX_HOOK_EACH_MAX, total = 0;
+    outcome *flood = plx_alloc_zero(2 * most, sizeof *flood), other[3];
+
+    memset(other, 0, sizeof other);
+    for (unsigned i = 0; i < 2 * most; i++) {
+        flood[i].total = &total;
+        plx_hook_ask_for(hook, flooder, plx_slice_of("f"), none, 0, take, &flood[i]);
+    }
+    assert_true(run_until(w->loop, &total, most));
+    for (unsigned i = 0; i < 2 * most; i++) {
+        assert_int_equal(flood[i].calls, i < most ? 0 : 1);
+        assert_int_equal(flood[i].err, i < most ? 0 : PLX_E_BUSY);
+    }
+    assert_int_equal(plx_hook_counts(hook)->in_flight, 7);
+    for (int i = 0; i < 3; i++)
+        plx_hook_ask_for(hook, i == 2 ? third : quiet, plx_slice_of("q"), none, 0, take, &other[i]);
+    assert_true(run_until(w->loop, &w->app.requests, 8)); /* the first of them is there */
+    visit_answer(asked_by(w, "q"), 200, "{}");
+    assert_true(run_until(w->loop, &other[0].calls, 1));
+    assert_true(run_until(w->loop, &w->app.requests, 9)); /* and takes nobody's place */
+    visit_answer(asked_by(w, "q"), 200, "{}");
+    assert_true(run_until(w->loop, &other[2].calls, 1));
+    assert_int_equal(other[0].err + other[2].err, 0);
+    assert_int_equal(total, most); /* of the flood nothing was answered yet, but refused */
+    w->app.serve = answer_ok;
+    for (visit *v; (v = app_asking(&w->app, 0));)
+        visit_answer(v, 200, "{}");
+    assert_true(run_until(w->loop, &total, 2 * most));
+    assert_true(run_until(w->loop, &other[1].calls, 1));
+    total = 0; /* what it had is given back */
+    for (unsigned i = 0; i < most; i++) {
+        flood[i] = (outcome){.total = &total};
+        plx_hook_ask_for(hook, flooder, plx_slice_of("f"), none, 0, take, &flood[i]);
+    }
+    assert_true(run_until(w->loop, &total, most));
+    for (unsigned i = 0; i < most; i++)
+        assert_int_equal(flood[i].err, 0);
+    free(flood);
+}
+
+/* A cancelled question keeps its place in flight, and counts as its client's. */
+static void who_cancels_is_still_asking(void **state)
+{
+    world *w = *state;
+    const plx_slice flooder = plx_slice_of("192.0.2.1"), quiet = plx_slice_of("192.0.2.2");
+    plx_hook *hook = open_hook(w, 60000, 8);
+    outcome left = {0}, other[2];
+    unsigned total = 0;
+
+    memset(other, 0, sizeof other);
+    for (int i = 0; i < 20; i++)
+        plx_question_cancel(
+            plx_hook_ask_for(hook, flooder, plx_slice_of("f"), none, 0, take, &left));
+    assert_int_equal(plx_hook_counts(hook)->in_flight, 7);
+    for (int i = 0; i < 2; i++) {
+        other[i].total = &total;
+        plx_hook_ask_for(hook, quiet, plx_slice_of("q"), none, 0, take, &other[i]);
+    }
+    assert_int_equal(plx_hook_counts(hook)->in_flight, 8);
+    assert_int_equal(plx_hook_counts(hook)->waiting, 1);
+    w->app.serve = answer_ok;
+    for (visit *v; (v = app_asking(&w->app, 0));)
+        visit_answer(v, 200, "{}");
+    assert_true(run_until(w->loop, &total, 2));
+    assert_int_equal(left.calls, 0);
+}
+
 /* The time in the queue counts. */
 static void nobody_waits_for_longer_than_the_timeout(void **state)
 {
@@ -637,7 +723,7 @@ static void a_down_application_is_found_out(void **state)
 static void late_is_not_down(void **state)
 {
     world *w = *state;
-    plx_hook *hook = open_hook(w, 500, PLX_BREAKER_FAILURES + 3);
+    plx_hook *hook = open_hook(w, 2000, PLX_BREAKER_FAILURES + 3);
     unsigned n = PLX_BREAKER_FAILURES + 3, total = 0, late = 0;
     outcome o[2 * (PLX_BREAKER_FAILURES + 3)];
     uint64_t begun = plx_now_ms();
@@ -648,7 +734,7 @@ static void late_is_not_down(void **state)
         plx_hook_ask(hook, plx_slice_of("{}"), none, 0, take, &o[i]);
     }
     assert_true(run_until(w->loop, &w->app.requests, n));
-    while (plx_now_ms() - begun < 300)
+    while (plx_now_ms() - begun < 1700)
         ev_run(w->loop, EVRUN_NOWAIT);
     while (w->app.asking > 0)
         visit_answer(app_asking(&w->app, 0), 200, "{}");
@@ -716,8 +802,10 @@ static void a_name_that_takes_for_ever(void **state)
     assert_int_equal(other.err, 0);
     assert_true(run_until(w->loop, &slow.calls, 1));
     assert_int_equal(slow.err, PLX_E_TIMEOUT);
+    for (int i = 0; i < 10000 && resolving == 0; i++)
+        usleep(1000); /* its thread may come late on a busy machine */
     assert_int_equal(resolving, 1);
-    assert_true(plx_now_ms() - before < 5000);
+    assert_true(plx_now_ms() - before < 20000);
     resolving = 100;
 }
 
@@ -772,6 +860,8 @@ int main(void)
         TEST(too_much_waits),
         TEST(too_many_bytes_wait),
         TEST(who_yields_leaves_a_quarter),
+        TEST(a_flood_from_one_waits_behind_all_others),
+        TEST(who_cancels_is_still_asking),
         TEST(nobody_waits_for_longer_than_the_timeout),
         TEST(the_busy_do_not_starve_the_others),
         TEST(equal_questions_are_asked_once),

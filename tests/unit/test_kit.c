@@ -37,10 +37,13 @@ static void shop_close(void *state)
     closed++;
 }
 
+static unsigned moods;
+
 static void shop_join(void *state, plx_channel *ch, plx_call *call, plx_payload payload)
 {
     assert_ptr_equal(state, &opened);
-    if (plx_slice_is(payload.bytes, "{\"as\":\"nobody\"}")) {
+    if (plx_slice_is(payload.bytes, "{\"as\":\"nobody\"}") ||
+        (plx_slice_is(payload.bytes, "{\"as\":\"somebody once\"}") && ++moods % 2 == 0)) {
         plx_call_error(call, PLX_JSON_PAYLOAD("{\"reason\":\"who?\"}"));
         return;
     }
@@ -590,6 +593,22 @@ static void test_worker_dies(void **state)
     strike();
 }
 
+/* The repeated join is answered otherwise: what the first one tracked is gone. */
+static void test_worker_dies_and_the_answer_is_another(void **state)
+{
+    unsigned ref;
+
+    (void)state;
+    set_stage(PLX_TEST_LONGPOLL);
+    plx_test_subscribe_and_join(bob, "shop:1", "{}");
+    plx_test_flush(bob);
+    plx_test_worker_dies(ann);
+    ref = plx_test_join(ann, "shop:1", "{'as': 'somebody once'}");
+    plx_test_assert_reply(ann, ref, "error", "{'reason': 'who?'}");
+    plx_test_refute_push(bob, "shop:1", "presence_diff", NULL);
+    strike();
+}
+
 /* ---- what an assertion says ---- */
 
 static jmp_buf failed;
@@ -781,14 +800,23 @@ static void test_module(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_join),        cmocka_unit_test(test_push),
-        cmocka_unit_test(test_shout),       cmocka_unit_test(test_presence),
-        cmocka_unit_test(test_end),         cmocka_unit_test(test_later),
-        cmocka_unit_test(test_workers),     cmocka_unit_test(test_timers),
-        cmocka_unit_test(test_worker_dies), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_connect),     cmocka_unit_test(test_send),
-        cmocka_unit_test(test_intercept),   cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_open),        cmocka_unit_test(test_module),
+        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_push),
+        cmocka_unit_test(test_shout),
+        cmocka_unit_test(test_presence),
+        cmocka_unit_test(test_end),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_worker_dies),
+        cmocka_unit_test(test_worker_dies_and_the_answer_is_another),
+        cmocka_unit_test(test_history),
+        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_send),
+        cmocka_unit_test(test_intercept),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_module),
     };
 
     plx_test_on_failure(on_cmocka_failure);

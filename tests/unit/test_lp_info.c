@@ -229,11 +229,34 @@ static void timers_of_a_membership_that_ends(void **state)
     committed(0);
 }
 
-static void none_is_begun_while_draining(void **state)
+static unsigned drained;
+
+static void on_drained(void *arg)
+{
+    (void)arg;
+    drained++;
+}
+
+/* A timer whose claim was under way when the worker was told to stop: it is worked, not left to
+ * others, who would have to wait for the claim's end. */
+static void what_was_claimed_is_worked_while_draining(void **state)
 {
     (void)state;
-    plx_longpoll_drain(lp, NULL, NULL);
-    assert_null(due);
+    drained = 0;
+    plx_longpoll_drain(lp, on_drained, NULL);
+    assert_true(due_draining);
+    due_busy = true;
+    advance(200);
+    assert_int_equal(drained, 0);
+    due_info(2, "t1:4:tickj0");
+    due_busy = false;
+    advance(200);
+    assert_int_equal(drained, 0);
+    assert_non_null(strstr(plx_buf_cstr(&trace), "commit S1 f2 e2"));
+    ignore_trace();
+    committed(0);
+    advance(100);
+    assert_int_equal(drained, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, world_stop)
@@ -252,7 +275,7 @@ int main(void)
         TEST(one_that_sets_itself_again),
         TEST(the_bound_counts_those_that_wait),
         TEST(timers_of_a_membership_that_ends),
-        TEST(none_is_begun_while_draining),
+        TEST(what_was_claimed_is_worked_while_draining),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * updates within a window. */
 #include "presence_fixture.h"
 
+#include "base/alloc.h"
 #include "vectors.h"
 
 static follower f;
@@ -34,6 +35,37 @@ static int teardown(void **state)
 #define R2                  "r2--------------"
 #define R3                  "r3--------------"
 #define R4                  "r4--------------"
+
+static void on_held(void *arg, int err, plx_slice refs)
+{
+    char **out = arg;
+    *out = err == 0 ? plx_slice_dup(refs) : plx_strdup("error");
+}
+
+/* The refs of a socket on a topic are these. */
+static void holds(plx_store *s, const char *topic, const char *socket, const char *refs)
+{
+    char *held = NULL;
+    plx_presence_held(s, S(topic), S(socket), on_held, &held);
+    assert_null(held);
+    WAIT(&r, held);
+    assert_string_equal(held, refs);
+    free(held);
+}
+
+static void test_what_a_socket_holds(void **state)
+{
+    (void)state;
+    holds(a, "held", "s1", "");
+    assert_int_equal(track(a, "held", "s1", "r1", "u1", "{}"), 0);
+    assert_int_equal(track(a, "held", "s1", "r2", "u2", "{}"), 0);
+    assert_int_equal(track(a, "held", "s2", "r3", "u3", "{}"), 0);
+    holds(b, "held", "s1", R1 R2);
+    assert_int_equal(untrack(a, "held", "s1", "r1", NULL, false), 0);
+    assert_int_equal(update(a, "held", "s1", "r4", "r2", "u2", "{\"n\":1}"), 0);
+    holds(b, "held", "s1", R4);
+    holds(b, "elsewhere", "s1", "");
+}
 
 static void test_texts(void **state)
 {
@@ -633,12 +665,19 @@ static void test_people(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_people),     cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_verbatim),   cmocka_unit_test(test_recordings),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_many_tracks),
-        cmocka_unit_test(test_cancelling), cmocka_unit_test(test_untrack),
-        cmocka_unit_test(test_grace),      cmocka_unit_test(test_grace_of_many),
-        cmocka_unit_test(test_count_only), cmocka_unit_test(test_reading_the_number),
+        cmocka_unit_test(test_people),
+        cmocka_unit_test(test_what_a_socket_holds),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_verbatim),
+        cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_many_tracks),
+        cmocka_unit_test(test_cancelling),
+        cmocka_unit_test(test_untrack),
+        cmocka_unit_test(test_grace),
+        cmocka_unit_test(test_grace_of_many),
+        cmocka_unit_test(test_count_only),
+        cmocka_unit_test(test_reading_the_number),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

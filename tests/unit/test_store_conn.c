@@ -320,6 +320,27 @@ static void ask_again(void *arg, int err)
         plx_store_ping(closing, again, x);
 }
 
+/* A module that asks for a list of presences again whenever it is refused. */
+static void ask_for_ever(void *arg, int err)
+{
+    answer *x = arg;
+    count(x, err);
+    plx_store_ping(closing, ask_for_ever, x);
+}
+
+static void test_close_comes_to_an_end(void **state)
+{
+    (void)state;
+    answer x = {0}, y = {0};
+    closing = store_up(&r);
+    for (unsigned i = 0; i < 3; i++)
+        plx_store_ping(closing, ask_for_ever, &x);
+    plx_store_ping(closing, ask_again, &y);
+    plx_store_close(closing);
+    assert_true(x.down >= 300);
+    assert_int_equal(y.called, 2); /* whoever does not is told everything */
+}
+
 static void test_close_answers_everything(void **state)
 {
     (void)state;
@@ -670,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_large_pipeline),
         cmocka_unit_test(test_outstanding_is_bounded),
         cmocka_unit_test(test_close_answers_everything),
+        cmocka_unit_test(test_close_comes_to_an_end),
         cmocka_unit_test(test_password_and_database),
         cmocka_unit_test(test_repeated_in_order_after_noscript),
         cmocka_unit_test(test_lost_amid_noscript),

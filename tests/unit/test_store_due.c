@@ -251,6 +251,34 @@ static void test_a_worker_dies_over_it(void **state)
     wait_unlisted("t-dies");
 }
 
+/* A planned stop in the middle of a look: what that has claimed is worked, and nothing after it. */
+static void test_a_worker_drains_over_it(void **state)
+{
+    (void)state;
+    look(0);
+    const post w = session_with_slots("t-drains", "");
+    const plx_slot_timer timers[] = {timer(1, "x", 1, "soon"), timer(1, "y", 400, "later")};
+    commit_timers("t-drains", &w, timers, 2);
+    redis_idle(&r, 20);
+    plx_session_due_start(a, &lookers[0].due);
+    lookers[0] = (looker){.due = {on_work}, .store = a};
+    WAIT(&r, plx_session_due_busy(a));
+    assert_int_equal(worked(), 0);
+    plx_session_due_drain(a);
+    WAIT(&r, !plx_session_due_busy(a));
+    assert_int_equal(lookers[0].count, 1);
+    assert_string_equal(lookers[0].last.body, "t1:soon");
+    finish(&lookers[0], "t-drains");
+    redis_idle(&r, 1500);
+    assert_int_equal(worked(), 1); /* the other one is for others */
+    plx_session_due_start(b, &lookers[1].due);
+    lookers[1] = (looker){.due = {on_work}, .store = b};
+    WAIT(&r, lookers[1].count == 1);
+    assert_string_equal(lookers[1].last.body, "t1:later");
+    finish(&lookers[1], "t-drains");
+    wait_unlisted("t-drains");
+}
+
 /* The lease is held: the entry waits for its turn, and the holder is given it. */
 static void test_behind_a_lease(void **state)
 {
@@ -540,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_at_once),
         cmocka_unit_test(test_the_setter_is_gone),
         cmocka_unit_test(test_a_worker_dies_over_it),
+        cmocka_unit_test(test_a_worker_drains_over_it),
         cmocka_unit_test(test_behind_a_lease),
         cmocka_unit_test(test_cancelled_as_it_comes),
         cmocka_unit_test(test_set_while_another_worker_looks),

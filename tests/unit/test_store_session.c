@@ -243,6 +243,8 @@ static void test_holder_dies(void **state)
     assert_int_equal(p2.result, PLX_POST_WORK);
     assert_string_equal(p2.body, "body");
     assert_true(p2.fence > p1.fence);
+    assert_false(p1.again);
+    assert_true(p2.again);
     /* The first one was only slow: its commit changes nothing. */
     post late = commit_messages(a, "heir", &p1, 3, "wrong");
     assert_int_equal(late.err, PLX_E_BUSY);
@@ -255,8 +257,19 @@ static void test_holder_dies(void **state)
     /* A lease from a clock that has gone back binds nobody for ever. */
     post p3 = post_with(a, "heir", "", 200, "b2");
     assert_int_equal(p3.result, PLX_POST_WORK);
+    assert_false(p3.again);
     redis_do(&r, "HSET plx:{s:heir} lease 99999999999999");
-    assert_int_equal(take_of(b, "heir", p3.entry).result, PLX_POST_WORK);
+    post p4 = take_of(b, "heir", p3.entry);
+    assert_int_equal(p4.result, PLX_POST_WORK);
+    assert_true(p4.again);
+    /* What a commit hands out counts, too. */
+    post p5 = post_with(a, "heir", "", 200, "b3");
+    assert_int_equal(p5.result, PLX_POST_WAIT);
+    post next = commit_messages(b, "heir", &p4, 0, "");
+    assert_true(next.has_work);
+    assert_false(next.again);
+    redis_do(&r, "HSET plx:{s:heir} lease 1");
+    assert_true(take_of(a, "heir", p5.entry).again);
 }
 
 static void test_lost_entry(void **state)

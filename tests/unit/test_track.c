@@ -179,6 +179,30 @@ static void refs_of_a_repeated_entry_are_the_same(void **state)
     fake_change_answer(0, 0);
 }
 
+/* The application answers the repetition with another key: that is another entry. */
+static void refs_of_other_keys_are_others(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"x", "y", "x"};
+    char refs[3][PLX_PHX_REF_LEN + 1];
+    for (int i = 0; i < 3; i++) {
+        finish(s);
+        fake_presence_end();
+        s = harness_socket();
+        s->entry = 5;
+        join(s, "1", "lobby:a");
+        fake_change_answer(0, 0);
+        client(s, "1", "2", "lobby:a", "hold", "{}");
+        assert_int_equal(
+            plx_channel_track(channels_held[0], calls_held[0], plx_slice_of(keys[i]), S("{}")), 0);
+        memcpy(refs[i], fake_changes->ref, sizeof refs[i]);
+        fake_change_answer(0, 0);
+        plx_call_noreply(calls_held[0]);
+    }
+    assert_string_equal(refs[0], refs[2]);
+    assert_string_not_equal(refs[0], refs[1]);
+}
+
 static void records_bring_it_back(void **state)
 {
     (void)state;
@@ -258,6 +282,106 @@ static void presences_are_listed(void **state)
     assert_non_null(strstr(plx_buf_cstr(&trace), "reply 1 2 lobby:a ok {\"k\":{\"metas\":[]}}"));
 }
 
+/* ---- a list that comes when nobody wants it any more ---- */
+
+typedef struct late {
+    unsigned calls;
+    int err;
+} late;
+
+/* Does whatever a backend may do with its channel and its call. */
+static void too_late(void *arg, plx_channel *ch, plx_call *call, int err, plx_slice json)
+{
+    late *l = arg;
+    l->calls++;
+    l->err = err;
+    assert_int_equal(json.len > 0, err == 0);
+    assert_true(plx_channel_topic(ch).len > 0);
+    assert_true(plx_call_message_id(call).len > 0);
+    assert_int_equal(plx_channel_put(ch, "late", S("true")), 0);
+    assert_int_equal(plx_channel_push(ch, call, S("late"), JSON("{}")), 0);
+    assert_int_equal(plx_channel_track(ch, call, S("late"), S("{}")), 0);
+    assert_int_equal(plx_channel_untrack(ch, call, S("nobody")), PLX_E_NOTFOUND);
+    assert_int_equal(plx_channel_send_after(ch, call, S("late"), 10, JSON("{}")), 0);
+    assert_int_equal(plx_channel_broadcast(ch, call, S("late"), JSON("{}")), 0);
+    if (err == 0)
+        plx_call_ok(call, (plx_payload){PLX_PAYLOAD_JSON, json});
+    else
+        plx_call_error(call, JSON("{}"));
+}
+
+static void ask_for_a_list(late *l)
+{
+    *l = (late){0, 1};
+    join(s, "1", "lobby:a");
+    fake_change_answer(0, 0);
+    client(s, "1", "2", "lobby:a", "hold", "{}");
+    plx_channel_presences(channels_held[0], calls_held[0], too_late, l);
+    plx_buf_clear(&trace);
+}
+
+/* The list's answer is the oldest change but for the untracking of who was in. */
+static void the_list_comes(late *l, int err)
+{
+    assert_int_equal(l->calls, 0);
+    while (l->calls == 0 && fake_changes)
+        fake_change_answer(err, 0);
+    assert_int_equal(l->calls, 1);
+    assert_int_equal(l->err, err);
+    assert_null(strstr(plx_buf_cstr(&trace), "late"));
+    assert_null(strstr(plx_buf_cstr(&trace), "reply 1 2"));
+}
+
+static void a_list_that_comes_after_its_socket(void **state)
+{
+    (void)state;
+    static const int errors[] = {0, PLX_E_DOWN};
+    for (int i = 0; i < 4; i++) {
+        late l;
+        ask_for_a_list(&l);
+        if (i < 2)
+            plx_socket_free(s, PLX_END_CLOSED);
+        else
+            plx_socket_forget(s); /* a long-poll session whose worker stops */
+        the_list_comes(&l, errors[i % 2]);
+        fake_reset();
+        fake_presence_end();
+        plx_buf_fini(&trace);
+        s = harness_socket();
+    }
+}
+
+static void a_list_that_comes_after_its_channel(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        late l;
+        ask_for_a_list(&l);
+        if (i == 0)
+            plx_membership_close(plx_socket_find(s, S("lobby:a")), NULL);
+        else if (i == 1)
+            plx_membership_lost(plx_socket_find(s, S("lobby:a")));
+        else
+            client(s, "9", "9", "lobby:a", "phx_join", "{}"); /* waits behind the push */
+        if (i < 2)
+            the_list_comes(&l, 0);
+        else
+            fake_change_answer(0, 0);
+        assert_int_equal(l.calls, 1);
+        fake_answer_all();
+        while (fake_changes)
+            fake_change_answer(0, 0);
+        fake_answer_all();
+        assert_int_equal(s->pending, 0);
+        plx_buf_clear(&trace);
+        join(s, "7", "lobby:b"); /* the socket is none the worse */
+        fake_change_answer(0, 0);
+        finish(s);
+        fake_presence_end();
+        s = harness_socket();
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -270,9 +394,12 @@ int main(void)
         T(verbs_are_checked_and_bounded),
         T(an_update_names_what_it_replaces),
         T(refs_of_a_repeated_entry_are_the_same),
+        T(refs_of_other_keys_are_others),
         T(records_bring_it_back),
         T(a_record_of_one_that_untracked_everything),
         T(presences_are_listed),
+        T(a_list_that_comes_after_its_socket),
+        T(a_list_that_comes_after_its_channel),
     };
     plx_log_init("test", PLX_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
