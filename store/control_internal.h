@@ -77,8 +77,9 @@ void plx_control_sessions_forget(plx_control_call *c);
 
 /* ---- control_work.c */
 
-/* Asks others to work a session's inbox. poller: what plx_session_append said. cb, never before the
- * return: 0 when it was asked for, whether anybody has heard it or not. */
+/* Asks others to work a session's inbox. poller: what plx_session_append said; empty: all of them
+ * are asked, and the first one does it. cb, never before the return: 0 when it was asked for,
+ * whether anybody has heard it or not. */
 void plx_control_ask_work(plx_store *s, plx_slice sid, plx_slice poller,
                           void (*cb)(void *arg, int err), void *arg);
 

@@ -77,7 +77,8 @@ static void appended(void *arg, int err, bool waits, uint64_t number, plx_slice 
 {
     entry *e = arg;
     call *c = e->call;
-    (void)waits; /* without a digest nothing is known to have been done */
+    (void)waits;  /* without a digest nothing is known to have been done */
+    (void)poller; /* it may be busy, and somebody waits for the outcome: whoever is first */
     if (err || c->answered) {
         entry_done(e, err);
         return;
@@ -86,7 +87,7 @@ static void appended(void *arg, int err, bool waits, uint64_t number, plx_slice 
     if (c->calls->control && c->calls->control->work)
         plx_session_take(c->calls->store, e->sid, number, taken, e);
     else
-        plx_control_ask_work(c->calls->store, e->sid, poller, asked, e);
+        plx_control_ask_work(c->calls->store, e->sid, plx_slice_make(NULL, 0), asked, e);
 }
 
 static void close_channel(call *c, plx_slice sid)

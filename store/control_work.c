@@ -1,10 +1,10 @@
-/* Asking for a session's inbox to be worked, where nobody waits for what comes of it.
+/* Asking for a session's inbox to be worked.
  *
- * The worker that holds the session's poll, or last did, is asked first: one call,
- * however many workers there are, and when the work wakes that poll, the note of it
- * stays within the worker. Only when it does not hear are all of them asked, and
- * the first one to take the lease does it. Nobody need: the session is on the list
- * of those with something due.
+ * Where nobody waits for what comes of it, the worker that holds the session's poll,
+ * or last did, is asked first: one call, however many workers there are, and when
+ * the work wakes that poll, the note of it stays within the worker. Only when it
+ * does not hear are all of them asked, and the first one to take the lease does it.
+ * Nobody need: the session is on the list of those with something due.
  */
 #include "base/alloc.h"
 #include "store/control_internal.h"

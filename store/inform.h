@@ -2,7 +2,7 @@
  *
  * WebSocket workers hear of them through the control channel, at most once. For each long-poll
  * session of the id it becomes an entry of the inbox (PLX_ENTRY_INFO), which is worked like a
- * POST, in its turn, by whichever worker gets the lease first.
+ * POST, in its turn, by the worker that holds its poll, or by whichever gets the lease first.
  */
 #ifndef PLX_STORE_INFORM_H
 #define PLX_STORE_INFORM_H
