@@ -137,7 +137,7 @@ static void start_job(plx_owner_sweeper *sw, plx_slice owner)
         return; /* our own claim had run out: going on */
     j = plx_alloc_zero(1, sizeof *j);
     j->sweeper = sw;
-    j->owner = plx_slice_make(plx_slice_dup(owner), owner.len);
+    j->owner = plx_slice_copy(owner);
     j->reported = plx_map_new();
     plx_list_push(&sw->jobs, &j->node);
     sw->job_count++;

@@ -116,19 +116,6 @@ static void conn_down(void *owner)
     plx_store_changed(owner);
 }
 
-static void pinged(const plx_done *done, int err, const redisReply *reply)
-{
-    (void)reply;
-    ((void (*)(void *, int))done->fn)(done->arg, err);
-}
-
-void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg)
-{
-    plx_command ping;
-    plx_command_init(&ping, "PING");
-    plx_conn_send(s->conn, &ping, 0, pinged, PLX_DONE(cb, arg));
-}
-
 /* ---- life */
 
 plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,

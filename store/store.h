@@ -47,6 +47,7 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
 /* Fails what is outstanding, disconnects, frees. Not from inside a callback of the store. */
 void plx_store_close(plx_store *s);
 
+/* What it was opened with. */
 struct ev_loop *plx_store_loop(plx_store *s);
 const plx_config *plx_store_config(const plx_store *s);
 /* This worker's random name (16 characters), new at every start. */
@@ -76,9 +77,6 @@ typedef struct plx_store_watch {
 } plx_store_watch;
 void plx_store_watch_add(plx_store *s, plx_store_watch *w);
 void plx_store_watch_remove(plx_store *s, plx_store_watch *w);
-
-/* A plain round trip (health): cb(arg, err). */
-void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg);
 
 /* Counters for metrics, since the store was opened. */
 typedef struct plx_store_counters {
