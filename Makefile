@@ -111,7 +111,7 @@ FAKED   := plx_topic_publish plx_topic_position plx_topic_since plx_topic_histor
 PRESENCE_FAKED := plx_presence_track plx_presence_untrack plx_presence_read plx_presence_held plx_owner_name \
            plx_owner_note plx_owner_forget plx_owner_sweep_start plx_roster_open plx_roster_close \
            plx_roster_wait_start plx_roster_wait_stop plx_roster_state
-$(patsubst %,$(B)/unit/test_%,socket socket_async socket_close socket_info socket_recorded socket_recovery socket_rules track http_backend admin api) \
+$(filter $(patsubst %,$(B)/unit/test_%,socket% track http_backend admin% api),$(UNITS)) \
   $(B)/fuzz/socket: LDFLAGS += $(FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # The same for the long-poll transport (tests/unit/lp_world.h), which needs more of it.
 LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_store_worker plx_store_up \
@@ -124,9 +124,9 @@ $(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_hook_ask_for plx_question_cancel plx_hook_complain
-$(patsubst %,$(B)/unit/test_%,auth_hook connect lp_connect http_backend): \
+$(patsubst %,$(B)/unit/test_%,auth_hook connect connect_asked lp_connect http_backend): \
   LDFLAGS += $(HOOK_FAKED:%=-Wl,--wrap=%)
-$(B)/unit/test_backends $(B)/unit/test_socket_recorded $(B)/unit/test_kit: | $(MODULES)
+$(B)/unit/test_backends $(B)/unit/test_socket_recorded $(B)/unit/test_kit $(B)/unit/test_kit_failures: | $(MODULES)
 
 # Channel modules see the public headers only and find Pollux's functions in the program that loads
 # them.
@@ -155,7 +155,7 @@ $(KIT): $(KITOBJS) $(OBJS)
 	@! nm -u $(@D)/kit.o | grep -w 'plx_[a-z_]*' || { echo "the test kit lacks these" >&2; exit 1; }
 	$(QUIET)objcopy -w $(VISIBLE:%=--keep-global-symbol='%') $(@D)/kit.o
 	$(QUIET)$(AR) rc $@ $(@D)/kit.o
-$(B)/unit/test_kit: $(B)/obj/tests/unit/test_kit.o $(KIT)
+$(B)/unit/test_kit $(B)/unit/test_kit_failures: $(B)/unit/%: $(B)/obj/tests/unit/%.o $(KIT)
 	@mkdir -p $(@D)
 	$(SAY) ld $@
 	$(QUIET)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(shell pkg-config --libs $(KITLIBS)) -lcmocka -o $@

@@ -133,14 +133,6 @@ int plx_buf_printf(plx_buf *b, const char *format, ...)
     return rc;
 }
 
-void plx_buf_consume(plx_buf *b, size_t n)
-{
-    assert(n <= b->len);
-    b->len -= n;
-    if (b->len > 0 && n > 0)
-        memmove(b->data, b->data + n, b->len);
-}
-
 const char *plx_buf_cstr(plx_buf *b)
 {
     grow(b, b->len + 1);

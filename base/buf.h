@@ -23,10 +23,12 @@ void plx_buf_init(plx_buf *b, size_t max);
 void plx_buf_fini(plx_buf *b);
 /* Empties without freeing; clears `failed`. */
 void plx_buf_clear(plx_buf *b);
+/* Whether every append since then did fit. */
 static inline bool plx_buf_ok(const plx_buf *b)
 {
     return !b->failed;
 }
+/* What is in it; valid until the next change. */
 static inline plx_slice plx_buf_slice(const plx_buf *b)
 {
     return plx_slice_make(b->data, b->len);
@@ -45,8 +47,6 @@ int plx_buf_vprintf(plx_buf *b, const char *format, va_list args)
  * the bound. */
 char *plx_buf_reserve(plx_buf *b, size_t len);
 void plx_buf_commit(plx_buf *b, size_t len);
-/* Drops the first n bytes. */
-void plx_buf_consume(plx_buf *b, size_t n);
 /* Adds a NUL (not counted in len) and returns the data; valid until the next change. */
 const char *plx_buf_cstr(plx_buf *b);
 

@@ -9,6 +9,6 @@ uint64_t plx_wall_ms(void); /* milliseconds since 1970, for what other machines 
 
 /* For tests: from now on both clocks stand at the given values until changed again. */
 void plx_clock_fake(uint64_t now_ms, uint64_t wall_ms);
-void plx_clock_real(void);
+void plx_clock_real(void); /* ends that */
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/config_parts.h"
 #include "base/error.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -68,6 +69,17 @@ int plx_config_load(const char *file, plx_config **out, plx_buf *problems)
         plx_config_free(c);
     else
         *out = c;
+    return err;
+}
+
+int plx_config_open(const char *from_command_line, bool warnings, plx_config **out)
+{
+    plx_buf problems;
+    plx_buf_init(&problems, 0);
+    int err = plx_config_load(plx_config_path(from_command_line), out, &problems);
+    if (problems.len > 0 && (warnings || err != 0))
+        fwrite(problems.data, 1, problems.len, stderr);
+    plx_buf_fini(&problems);
     return err;
 }
 

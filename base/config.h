@@ -20,6 +20,12 @@ typedef struct plx_strings {
     size_t count;
 } plx_strings;
 
+/* Whether name is one of them. */
+static inline bool plx_strings_has(const plx_strings *list, plx_slice name)
+{
+    return plx_slice_among(name, (const char *const *)list->items, list->count);
+}
+
 enum plx_auth_type {
     PLX_AUTH_NONE,
     PLX_AUTH_PHOENIX_TOKEN,
@@ -146,6 +152,11 @@ typedef struct plx_config {
  * lines that begin with "warning: ". */
 int plx_config_load(const char *file, plx_config **out, plx_buf *problems);
 void plx_config_free(plx_config *c);
+
+/* How a program starts: loads the file that plx_config_path finds and tells on stderr what is wrong
+ * with it. Returns as plx_config_load does. Warnings only when asked for: `check` tells them, and
+ * the process that starts workers, but not each worker, CGI request or command run by cron. */
+int plx_config_open(const char *from_command_line, bool warnings, plx_config **out);
 
 /* FILE given on the command line, else $POLLUX_CONFIG, else /etc/pollux/pollux.conf. */
 const char *plx_config_path(const char *from_command_line);

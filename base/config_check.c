@@ -57,11 +57,10 @@ static void check_origins(const plx_socket_config *s, const plx_config_notes *no
         plx_problem_add(p, line,
                         "'check_origin' is empty (expected { \"same\" }, { \"any\" }, or "
                         "the origins that may connect)");
-    for (size_t i = 0; i < s->check_origin.count; i++)
-        if (s->check_origin.count > 1 && strcmp(s->check_origin.items[i], "any") == 0)
-            plx_problem_add(p, line,
-                            "'check_origin' has \"any\" beside others (expected \"any\" "
-                            "alone, or origins without it)");
+    if (s->check_origin.count > 1 && plx_strings_has(&s->check_origin, plx_slice_of("any")))
+        plx_problem_add(p, line,
+                        "'check_origin' has \"any\" beside others (expected \"any\" "
+                        "alone, or origins without it)");
 }
 
 /* Length of "NAME=" at the front of a presence meta. */

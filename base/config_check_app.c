@@ -132,13 +132,12 @@ static void check_hook(const plx_socket_config *s, unsigned line, const plx_conf
     for (size_t i = 0; i < a->headers.count; i++)
         ambient = ambient || strcasecmp(a->headers.items[i], "cookie") == 0 ||
                   strcasecmp(a->headers.items[i], "authorization") == 0;
-    for (size_t i = 0; ambient && i < s->check_origin.count; i++)
-        if (strcmp(s->check_origin.items[i], "any") == 0)
-            plx_problem_add(p, plx_config_line(notes, &s->check_origin, line),
-                            "'check_origin' is \"any\" although cookies or browsers' passwords "
-                            "authenticate: every web "
-                            "page could open sockets in its visitors' names (expected \"same\" or "
-                            "the site's origins)");
+    if (ambient && plx_strings_has(&s->check_origin, plx_slice_of("any")))
+        plx_problem_add(p, plx_config_line(notes, &s->check_origin, line),
+                        "'check_origin' is \"any\" although cookies or browsers' passwords "
+                        "authenticate: every web "
+                        "page could open sockets in its visitors' names (expected \"same\" or "
+                        "the site's origins)");
 }
 
 void plx_config_check_auth(const plx_socket_config *s, const plx_config_notes *notes,
@@ -192,14 +191,6 @@ static void check_module(const plx_channel_config *ch, const plx_config_notes *n
                          plx_problem_quote(plx_slice_of(ch->backend)));
 }
 
-static bool names(const plx_strings *list, const char *name)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], name) == 0)
-            return true;
-    return false;
-}
-
 /* What only asking an application has a use for. */
 static void check_http_strays(const plx_channel_config *ch, const plx_config_notes *notes,
                               plx_problems *p)
@@ -239,7 +230,8 @@ static void check_http(const plx_channel_config *ch, const plx_config_notes *not
                                  plx_config_line(notes, &ch->secret, ch->line), p);
     if (!http)
         check_http_strays(ch, notes, p);
-    else if (ch->events.count > 0 && ch->hooks.count > 0 && !names(&ch->hooks, "push"))
+    else if (ch->events.count > 0 && ch->hooks.count > 0 &&
+             !plx_strings_has(&ch->hooks, plx_slice_of("push")))
         plx_problem_warn(p, plx_config_line(notes, &ch->events, ch->line),
                          "'events' has no effect without \"push\" in 'hooks': every event is "
                          "relayed (expected \"push\" in 'hooks', or no 'events')");

@@ -245,10 +245,9 @@ const char *plx_judge_header(plx_slice v)
 const char *plx_judge_jwt_algorithm(plx_slice v)
 {
     static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "ES256"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (plx_slice_is(v, known[i]))
-            return NULL;
-    return "HS256, HS384, HS512, RS256 or ES256";
+    return plx_slice_among(v, known, sizeof known / sizeof *known)
+               ? NULL
+               : "HS256, HS384, HS512, RS256 or ES256";
 }
 
 const char *plx_judge_api_key(plx_slice v)

@@ -11,11 +11,13 @@ typedef struct plx_list {
 
 #define PLX_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+/* An empty list, or a node that is in none. */
 static inline void plx_list_init(plx_list *l)
 {
     l->prev = l->next = l;
 }
 
+/* Whether nothing is in the list, or the node in none. */
 static inline bool plx_list_empty(const plx_list *l)
 {
     return l->next == l;
@@ -58,6 +60,16 @@ static inline void plx_list_splice(plx_list *to, plx_list *from)
     from->prev->next = to;
     to->prev = from->prev;
     plx_list_init(from);
+}
+
+/* How many nodes there are beside head (which in a ring without a sentinel is one of them). Walks
+ * them all. */
+static inline size_t plx_list_count(const plx_list *head)
+{
+    size_t n = 0;
+    for (const plx_list *l = head->next; l != head; l = l->next)
+        n++;
+    return n;
 }
 
 #endif

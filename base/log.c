@@ -44,17 +44,6 @@ enum plx_log_level plx_log_level(void)
     return lowest;
 }
 
-bool plx_log_level_parse(const char *name, enum plx_log_level *level)
-{
-    for (int i = PLX_DEBUG; i <= PLX_ERROR; i++) {
-        if (strcmp(name, level_names[i]) == 0) {
-            *level = (enum plx_log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 uint64_t plx_log_lost(void)
 {
     return lost_lines;

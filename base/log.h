@@ -17,9 +17,8 @@ enum plx_log_level { PLX_DEBUG, PLX_INFO, PLX_WARNING, PLX_ERROR };
 /* Sets the program's name and the lowest level that is written. */
 void plx_log_init(const char *program, enum plx_log_level level);
 enum plx_log_level plx_log_level(void);
-/* "debug" | "info" | "warning" | "error" -> level; returns false for anything else. */
-bool plx_log_level_parse(const char *name, enum plx_log_level *level);
 
+/* Writes a line, unless it is below that level. The macros are for those who know theirs. */
 void plx_log(enum plx_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -45,6 +45,28 @@ char *plx_slice_dup(plx_slice a)
     return copy;
 }
 
+plx_slice plx_slice_copy(plx_slice a)
+{
+    return plx_slice_make(plx_slice_dup(a), a.len);
+}
+
+plx_slice plx_slice_place(char **end, plx_slice a)
+{
+    plx_slice copy = plx_slice_make(*end, a.len);
+    if (a.len > 0)
+        memcpy(*end, a.data, a.len);
+    *end += a.len;
+    return copy;
+}
+
+bool plx_slice_among(plx_slice a, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (plx_slice_is(a, names[i]))
+            return true;
+    return false;
+}
+
 bool plx_slice_split(plx_slice *rest, char sep, plx_slice *part)
 {
     if (!rest->data)

@@ -12,14 +12,14 @@
 #include "base/slice.h"
 #include "store/store.h"
 
+/* Called once; json is valid until it returns. It may come before the operation has returned. */
 typedef void plx_admin_cb(void *arg, unsigned status, plx_slice json);
 
 /* body: {"topic","event","payload" | "payload_base64","key"?} or an array of them (at most 1,000,
  * in order; one failing does not stop the others: its place in the answer holds its error object
  * and the status is 207). 200 with {"position":"<epoch>:<offset>"} or an array of such. 400
  * invalid_json, 422 with a code for what is wrong in it, 404 unknown_topic (no socket section
- * routes it), 503 unavailable (Redis away: safe to repeat with a key). The callback may come before
- * the return. */
+ * routes it), 503 unavailable (Redis away: safe to repeat with a key). */
 void plx_admin_publish(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
 /* query: {"topic","count"?} -> {"KEY":{"metas":[...]},...}; with `count` (whatever its value, but
@@ -34,7 +34,7 @@ void plx_admin_presence(plx_store *s, plx_slice query, plx_admin_cb *cb, void *a
  * there yet), 404 unknown_topic, 422, 503 as above. */
 void plx_admin_history(plx_store *s, plx_slice query, plx_admin_cb *cb, void *arg);
 
-/* body: {"id":"..."} -> {"sockets":n}: closes every socket of that id. */
+/* body: {"id":"..."} -> {"sockets":n}: closes every socket of that id. 422, 503 as above. */
 void plx_admin_disconnect(plx_store *s, plx_slice body, plx_admin_cb *cb, void *arg);
 
 /* body: {"id":"...","topic":"..."} -> {"channels":n}: closes the topic's channel on every socket of

@@ -17,6 +17,7 @@ typedef struct plx_admin_publication {
     plx_publication p; /* its slices point into the above and into the body */
 } plx_admin_publication;
 
+/* Before it is read into, and afterwards in any case. */
 void plx_admin_publication_init(plx_admin_publication *a);
 void plx_admin_publication_fini(plx_admin_publication *a);
 

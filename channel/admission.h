@@ -18,6 +18,7 @@ typedef struct plx_admitter {
  * `problem`, and nothing is left open. */
 int plx_admitter_open(const plx_config *config, const plx_socket_config *socket, plx_admitter *out,
                       plx_buf *problem);
+/* Closes and unloads it; harmless when there is none. */
 void plx_admitter_close(plx_admitter *a);
 
 /* One question and its answer. */

@@ -23,7 +23,7 @@ int plx_channel_assign(plx_channel *ch, plx_slice json_object)
         return PLX_E_TOOBIG;
     if (plx_json_check(json_object, &value) != 0 || value.type != PLX_JSON_OBJECT)
         return PLX_E_INVALID;
-    m->assigns = plx_slice_make(plx_slice_dup(value.text), value.text.len);
+    m->assigns = plx_slice_copy(value.text);
     m->assigns_changed = true;
     if (m->noted)
         plx_record_note(m);

@@ -1,6 +1,5 @@
 /* The socket section's `auth` applied to a connect request. */
 #include "channel/auth.h"
-#include "base/alloc.h"
 #include "base/crypto.h"
 #include "base/error.h"
 #include "channel/jwt.h"

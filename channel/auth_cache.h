@@ -8,6 +8,7 @@
 
 typedef struct plx_auth_cache plx_auth_cache;
 
+/* Empty; with max_entries 0 nothing is ever kept. */
 plx_auth_cache *plx_auth_cache_new(size_t max_entries, size_t max_bytes);
 void plx_auth_cache_free(plx_auth_cache *c); /* NULL is fine */
 
@@ -20,6 +21,7 @@ void plx_auth_cache_put(plx_auth_cache *c, plx_slice key, bool accepted, plx_sli
 bool plx_auth_cache_get(plx_auth_cache *c, plx_slice key, uint64_t now_ms, bool *accepted,
                         plx_slice *text);
 
+/* What is kept now, also what is over and was not looked for since; bytes as they are bounded. */
 size_t plx_auth_cache_count(const plx_auth_cache *c);
 size_t plx_auth_cache_bytes(const plx_auth_cache *c);
 

@@ -59,14 +59,6 @@ static int load_module(const plx_config *config, plx_channel_entry *e, plx_buf *
     return err;
 }
 
-static bool asks_leaves(const plx_channel_config *c)
-{
-    for (size_t i = 0; i < c->hooks.count; i++)
-        if (strcmp(c->hooks.items[i], "leave") == 0)
-            return true;
-    return false;
-}
-
 /* A path without a slash would make dlopen search the system's libraries. */
 static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf *problem)
 {
@@ -77,7 +69,9 @@ static int find_backend(const plx_config *config, plx_channel_entry *e, plx_buf 
     else if (strcmp(name, "echo") == 0)
         e->backend = &plx_echo_backend;
     else if (strcmp(name, "http") == 0)
-        e->backend = asks_leaves(e->config) ? &plx_http_leave_backend : &plx_http_backend;
+        e->backend = plx_strings_has(&e->config->hooks, plx_slice_of("leave"))
+                         ? &plx_http_leave_backend
+                         : &plx_http_backend;
     else if (strcmp(name, "module") != 0)
         return problem_at(config, e->config, problem, "unknown backend", name);
     else if (!e->config->path || !strchr(e->config->path, '/'))

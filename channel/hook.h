@@ -52,6 +52,7 @@ typedef struct plx_hook_config {
     const void *user;
 } plx_hook_config;
 
+/* The loop it was made on. */
 struct ev_loop *plx_hooks_loop(const plx_hooks *hooks);
 
 plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config);

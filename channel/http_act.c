@@ -2,7 +2,6 @@
 #include "channel/http_act.h"
 
 #include "base/error.h"
-#include "base/log.h"
 #include "channel/socket_core.h"
 
 static size_t count(const plx_http_answer *a)

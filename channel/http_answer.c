@@ -234,15 +234,13 @@ static int read_verbs(reader *r, const plx_json_value *v)
 /* A member that none of the names is. */
 static void find_unknown(reader *r, plx_slice json, const char *const *names, size_t count)
 {
-    size_t pos = 0, i;
+    size_t pos = 0;
     plx_slice key;
     plx_json_value v;
 
     while (plx_json_next(json, &pos, &key, &v)) {
         plx_slice name = plx_slice_make(key.data + 1, key.len - 2);
-        for (i = 0; i < count && !plx_slice_is(name, names[i]);)
-            i++;
-        if (i == count)
+        if (!plx_slice_among(name, names, count))
             r->a->unknown = key;
     }
 }

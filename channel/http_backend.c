@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "channel/backends.h"
 #include "channel/http_act.h"
 #include "channel/http_ask.h"
 #include "channel/http_leave.h"
@@ -29,14 +28,6 @@ typedef struct asked {
     enum plx_http_question question;
     plx_buf body; /* until it is sent */
 } asked;
-
-static bool has(const plx_strings *list, plx_slice name)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (plx_slice_is(name, list->items[i]))
-            return true;
-    return false;
-}
 
 /* ---- answers ---- */
 
@@ -154,7 +145,8 @@ static void handle_in(void *state, plx_channel *ch, plx_call *call, plx_slice ev
 {
     plx_http_channel *c = state;
 
-    if (!c->pushes || (c->config->events.count > 0 && !has(&c->config->events, event))) {
+    if (!c->pushes ||
+        (c->config->events.count > 0 && !plx_strings_has(&c->config->events, event))) {
         plx_relay_backend.handle_in(NULL, ch, call, event, payload);
     } else if (!c->hook) {
         unavailable(call);
@@ -216,8 +208,8 @@ plx_http_channel *plx_http_channel_new(const char *path, const plx_channel_confi
 
     c->config = config;
     c->name = plx_asprintf("%s %s", path, config->pattern);
-    c->joins = hooks->count == 0 || has(hooks, plx_slice_of("join"));
-    c->pushes = hooks->count == 0 || has(hooks, plx_slice_of("push"));
+    c->joins = hooks->count == 0 || plx_strings_has(hooks, plx_slice_of("join"));
+    c->pushes = hooks->count == 0 || plx_strings_has(hooks, plx_slice_of("push"));
     return c;
 }
 
@@ -238,7 +230,7 @@ void plx_http_channel_start(plx_http_channel *c, plx_hooks *hooks)
 
     c->hook = plx_hook_open(hooks, &config);
     /* Half of the places at most: joins and pushes need not wait for those who have left. */
-    if (has(&c->config->hooks, plx_slice_of("leave")))
+    if (plx_strings_has(&c->config->hooks, plx_slice_of("leave")))
         c->leaves =
             plx_http_leaves_new(c->hook, plx_hooks_loop(hooks), (c->config->max_in_flight + 1) / 2);
 }

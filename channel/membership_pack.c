@@ -83,7 +83,7 @@ static int unpack_assigns(plx_membership *m, plx_slice bytes)
 
     if (m->assigns.len > 0 || plx_json_check(bytes, &value) != 0 || value.type != PLX_JSON_OBJECT)
         return PLX_E_INVALID;
-    m->assigns = plx_slice_make(plx_slice_dup(bytes), bytes.len);
+    m->assigns = plx_slice_copy(bytes);
     return 0;
 }
 

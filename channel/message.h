@@ -18,6 +18,7 @@ typedef struct plx_term {
     plx_slice text; /* STRING: the bytes; JSON: the value's text; NULL: empty */
 } plx_term;
 
+/* Whether both are the same to a client; JSON is compared by its text. */
 static inline bool plx_term_eq(plx_term a, plx_term b)
 {
     return a.kind == b.kind && plx_slice_eq(a.text, b.text);

@@ -5,7 +5,6 @@
 #include "channel/etf.h"
 #include <assert.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 
 #define LEGACY_MAX_AGE_S 86400
 /* Times from here on (the year 287396) count as never. */

@@ -5,7 +5,6 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "channel/socket_core.h"
 #include <stdlib.h>
 
 #define RECORD_MAX 65536
@@ -128,11 +127,6 @@ static void parting_ended(plx_partings *p, int err)
     told(PLX_CONTAINER(p, telling, partings), err);
 }
 
-static plx_slice copy(plx_slice s)
-{
-    return plx_slice_make(plx_slice_dup(s), s.len);
-}
-
 static void crashed(plx_owner_sweep *sweep, plx_slice owner, plx_slice topic, plx_slice socket,
                     plx_slice record)
 {
@@ -143,9 +137,9 @@ static void crashed(plx_owner_sweep *sweep, plx_slice owner, plx_slice topic, pl
     *t = (telling){.partings = {parting_begun, parting_ended},
                    .store = rs->store,
                    .left = 1,
-                   .owner = copy(owner),
-                   .topic = copy(topic),
-                   .socket = copy(socket)};
+                   .owner = plx_slice_copy(owner),
+                   .topic = plx_slice_copy(topic),
+                   .socket = plx_slice_copy(socket)};
     plx_record_terminate(rs->store, rs->channels, topic, record, &t->partings);
     told(t, 0);
 }

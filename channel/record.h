@@ -13,6 +13,7 @@ typedef struct plx_record_sweep {
     plx_store *store;
     const plx_channels *channels; /* of every socket section */
 } plx_record_sweep;
+/* channels: borrowed for as long. */
 void plx_record_sweep_start(plx_record_sweep *rs, plx_store *s, const plx_channels *channels);
 
 /* Notes the membership as it is now with the worker's lease. */

@@ -19,20 +19,12 @@ static bool is_reserved(plx_slice event)
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (plx_slice_starts(event, plx_slice_of(prefixes[i])))
             return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (plx_slice_is(event, names[i]))
-            return true;
-    return false;
+    return plx_slice_among(event, names, sizeof names / sizeof *names);
 }
 
 static bool may_relay(const plx_channel_config *options, plx_slice event)
 {
-    if (!is_reserved(event))
-        return true;
-    for (size_t i = 0; i < options->events.count; i++)
-        if (plx_slice_is(event, options->events.items[i]))
-            return true;
-    return false;
+    return !is_reserved(event) || plx_strings_has(&options->events, event);
 }
 
 static void relay(void *state, plx_channel *ch, plx_call *call, plx_slice event,

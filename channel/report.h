@@ -31,6 +31,7 @@ static inline bool plx_report_is_about(plx_slice about, char kind, plx_slice *ou
  * process's. kind: "websocket" or "longpoll". Owned by the caller. */
 json_object *plx_report_new(plx_store *s, const char *kind);
 
+/* Adds a count to it. Names are part of /info, and of /metrics where channel/metrics lists them. */
 void plx_report_count(json_object *report, const char *name, uint64_t n);
 
 /* This worker's hooks, of which its reports tell from now on; borrowed until NULL is given. */

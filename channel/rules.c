@@ -85,12 +85,8 @@ static bool has_capability(const plx_asker *a, const char *name)
 
 static bool is_event(const plx_channel_config *c, plx_slice event)
 {
-    if (c->events.count == 0 || strcmp(c->backend, "http") == 0)
-        return true;
-    for (size_t i = 0; i < c->events.count; i++)
-        if (plx_slice_is(event, c->events.items[i]))
-            return true;
-    return false;
+    return c->events.count == 0 || strcmp(c->backend, "http") == 0 ||
+           plx_strings_has(&c->events, event);
 }
 
 static bool fits(const plx_channel_config *c, size_t bytes)

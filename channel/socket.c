@@ -7,17 +7,6 @@
 
 static const plx_term no_term = {PLX_TERM_NULL, {NULL, 0}};
 
-/* Copies a slice to *end and moves *end past it. */
-static plx_slice place(char **end, plx_slice s)
-{
-    plx_slice copy = plx_slice_make(*end, s.len);
-
-    if (s.len > 0)
-        memcpy(*end, s.data, s.len);
-    *end += s.len;
-    return copy;
-}
-
 plx_socket *plx_socket_new(const plx_socket_init *init)
 {
     size_t text = init->session.len + init->id.len + init->params.len + init->claims.len;
@@ -30,10 +19,10 @@ plx_socket *plx_socket_new(const plx_socket_init *init)
     s->store = init->store;
     s->channels = init->channels;
     s->max_channels = init->max_channels;
-    s->session = place(&end, init->session);
-    s->id = place(&end, init->id);
-    s->params = place(&end, init->params);
-    s->claims = place(&end, init->claims);
+    s->session = plx_slice_place(&end, init->session);
+    s->id = plx_slice_place(&end, init->id);
+    s->params = plx_slice_place(&end, init->params);
+    s->claims = plx_slice_place(&end, init->claims);
     plx_list_init(&s->memberships);
     s->refs = 1;
     return s;
@@ -59,9 +48,9 @@ plx_membership *plx_membership_new(plx_socket *s, const plx_channel_entry *entry
     s->refs++;
     m->entry = entry;
     m->state = PLX_JOINING;
-    m->topic = place(&end, topic);
-    m->join_ref = (plx_term){join_ref.kind, place(&end, join_ref.text)};
-    m->ref = (plx_term){ref.kind, place(&end, ref.text)};
+    m->topic = plx_slice_place(&end, topic);
+    m->join_ref = (plx_term){join_ref.kind, plx_slice_place(&end, join_ref.text)};
+    m->ref = (plx_term){ref.kind, plx_slice_place(&end, ref.text)};
     plx_list_init(&m->watch.node);
     m->refs = 1;
     return m;

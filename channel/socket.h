@@ -11,8 +11,8 @@
  *
  * Per topic messages are handled one after the other; what a call emits goes out
  * in the order of the calls, each after the broadcasts it caused have a place in
- * the log. Behaviour follows Phoenix 1.8.12 (see PROTOCOL in the README and the
- * recordings under tests/vectors).
+ * the log. Behaviour follows Phoenix 1.8.12 (see the recordings under
+ * tests/vectors, and "Where Pollux differs from Phoenix" in the README).
  *
  * Files: socket (life, lookup, routing of a message), socket_join (how a membership
  * begins), farewell (how it ends), lane (the order of a topic's calls and outputs),

@@ -10,16 +10,6 @@
 #define JOIN_CRASHED  PLX_JSON_PAYLOAD("{\"reason\":\"join crashed\"}")
 #define CHANNEL_CRASH PLX_JSON_PAYLOAD("{\"reason\":\"channel_crash\"}")
 
-static plx_slice place(char **end, plx_slice s)
-{
-    plx_slice copy = plx_slice_make(*end, s.len);
-
-    if (s.len > 0)
-        memcpy(*end, s.data, s.len);
-    *end += s.len;
-    return copy;
-}
-
 plx_call *plx_call_new(plx_membership *m, enum plx_call_kind kind, plx_term join_ref, plx_term ref,
                        uint32_t number)
 {
@@ -34,8 +24,8 @@ plx_call *plx_call_new(plx_membership *m, enum plx_call_kind kind, plx_term join
     call->kind = kind;
     call->refs = 1;
     call->number = number;
-    call->join_ref = (plx_term){join_ref.kind, place(&end, join_ref.text)};
-    call->ref = (plx_term){ref.kind, place(&end, ref.text)};
+    call->join_ref = (plx_term){join_ref.kind, plx_slice_place(&end, join_ref.text)};
+    call->ref = (plx_term){ref.kind, plx_slice_place(&end, ref.text)};
     plx_list_init(&call->kept);
     plx_list_push(&lane->calls, &call->node);
     if (kind != PLX_CALL_OWN)
@@ -166,8 +156,8 @@ void plx_call_keep(plx_call *call, const plx_note *note, bool first)
 
     kept->after = call->issued;
     kept->note = *note;
-    kept->note.event = place(&end, note->event);
-    kept->note.payload.bytes = place(&end, note->payload.bytes);
+    kept->note.event = plx_slice_place(&end, note->event);
+    kept->note.payload.bytes = plx_slice_place(&end, note->payload.bytes);
     plx_list_push(first ? call->kept.next : &call->kept, &kept->node);
 }
 

@@ -2,7 +2,6 @@
 #include "channel/timers.h"
 
 #include "base/error.h"
-#include "base/log.h"
 #include "channel/socket_core.h"
 #include "store/store.h"
 

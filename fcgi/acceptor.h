@@ -28,6 +28,7 @@ typedef struct plx_acceptor_options {
  * when threads or descriptors can't be had (logged). */
 plx_acceptor *plx_acceptor_new(struct ev_loop *loop, const plx_acceptor_options *options);
 
+/* Accepts from now on. */
 void plx_acceptor_start(plx_acceptor *a);
 
 /* Stops accepting; each connection is closed after its next answer, those that stay idle 0.3 s

@@ -50,7 +50,7 @@ void plx_answer_head(const plx_http_response *response, plx_buf *to)
 
 /* ---- errors ---- */
 
-/* told: the status that phoenix.js reads, which knows few (PROTOCOL, "Long-poll"). */
+/* told: the status that phoenix.js reads, which throws on those it does not know. */
 #define ERROR(code, told, name, message, hint)                                                     \
     {                                                                                              \
         .status = code, .content_type = "application/json; charset=utf-8",                         \

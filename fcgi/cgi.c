@@ -5,7 +5,6 @@
 #include "fcgi/answer.h"
 #include "fcgi/app.h"
 #include "fcgi/request.h"
-#include "fcgi/worker.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -301,11 +300,11 @@ static int serve(struct cgi *c, const plx_config *config)
 int plx_cgi_serve(const char *config_path)
 {
     struct cgi c = {0};
-    plx_config *config = plx_worker_config(config_path, false); /* not for every request */
+    plx_config *config;
     int status = 1;
 
     signal(SIGPIPE, SIG_IGN);
-    if (config == NULL) {
+    if (plx_config_open(config_path, false, &config) != 0) {
         print(plx_answer_error(500));
         return 1;
     }

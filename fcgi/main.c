@@ -6,7 +6,6 @@
  * server. Else GATEWAY_INTERFACE tells that this is one CGI request.
  */
 #include "base/config.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "base/service.h"
 #include "fcgi/cgi.h"
@@ -121,9 +120,9 @@ static plx_workers workers_of(struct service *s, unsigned count)
 /* Each worker reads it again: this is for telling mistakes once, and before anything starts. */
 static bool check_config(const char *file)
 {
-    plx_config *config = plx_worker_config(file, true);
+    plx_config *config;
 
-    if (config == NULL)
+    if (plx_config_open(file, true, &config) != 0)
         return false;
     plx_log_init("pollux-fcgi", config->log_level);
     plx_config_free(config);

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,20 +30,6 @@ struct worker {
     unsigned unfinished; /* parts that are still draining */
     bool stopping, ready;
 };
-
-plx_config *plx_worker_config(const char *config_path, bool warnings)
-{
-    plx_config *config = NULL;
-    plx_buf problems;
-    int rc;
-
-    plx_buf_init(&problems, 0);
-    rc = plx_config_load(plx_config_path(config_path), &config, &problems);
-    if (problems.len > 0 && (warnings || rc != 0))
-        fwrite(problems.data, 1, problems.len, stderr);
-    plx_buf_fini(&problems);
-    return rc == 0 ? config : NULL;
-}
 
 /* ---- stopping ---- */
 
@@ -147,8 +132,7 @@ int plx_worker_serve(const char *config_path, int listen_fd)
     struct worker w = {0};
     int status = 1;
 
-    w.config = plx_worker_config(config_path, false); /* whoever started us has told them */
-    if (w.config == NULL)
+    if (plx_config_open(config_path, false, &w.config) != 0)
         return 1;
     plx_log_init("pollux-fcgi", w.config->log_level);
     w.loop = ev_loop_new(EVFLAG_AUTO);

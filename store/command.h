@@ -20,8 +20,11 @@ typedef struct plx_command {
 
 /* Begins a command with its name. */
 void plx_command_init(plx_command *c, const char *name);
+/* Frees it, finished or not. */
 void plx_command_fini(plx_command *c);
 
+/* Each adds one argument: these bytes, this string, this number in decimal. A command that got too
+ * large says so when it is finished. */
 void plx_command_add(plx_command *c, plx_slice arg);
 void plx_command_str(plx_command *c, const char *arg);
 void plx_command_u64(plx_command *c, uint64_t arg);

@@ -167,11 +167,6 @@ static void on_timeout(struct ev_loop *loop, ev_timer *w, int revents)
         answer(c, c->err);
 }
 
-static plx_slice keep(plx_slice s)
-{
-    return plx_slice_make(plx_slice_dup(s), s.len);
-}
-
 static call *call_new(plx_store *s, enum plx_control_verb verb, void (*cb)(void), void *arg)
 {
     call *c = plx_alloc_zero(1, sizeof *c);
@@ -205,7 +200,7 @@ static void start(call *c)
 void plx_control_disconnect(plx_store *s, plx_slice id, plx_count_cb *cb, void *arg)
 {
     call *c = call_new(s, PLX_CONTROL_DISCONNECT, (void (*)(void))cb, arg);
-    c->id = keep(id);
+    c->id = plx_slice_copy(id);
     start(c);
 }
 
@@ -213,15 +208,15 @@ void plx_control_unsubscribe(plx_store *s, plx_slice id, plx_slice topic, plx_co
                              void *arg)
 {
     call *c = call_new(s, PLX_CONTROL_UNSUBSCRIBE, (void (*)(void))cb, arg);
-    c->id = keep(id);
-    c->topic = keep(topic);
+    c->id = plx_slice_copy(id);
+    c->topic = plx_slice_copy(topic);
     start(c);
 }
 
 void plx_control_reports(plx_store *s, plx_slice about, plx_reports_cb *cb, void *arg)
 {
     call *c = call_new(s, PLX_CONTROL_REPORT, (void (*)(void))cb, arg);
-    c->topic = keep(about);
+    c->topic = plx_slice_copy(about);
     start(c);
 }
 
@@ -266,7 +261,7 @@ void plx_calls_report(plx_store *s, uint64_t number, plx_slice report)
     c->answers++;
     if (report.len > 0 && report.len <= PLX_REPORT_BYTES && c->report_count < PLX_REPORTS_MAX) {
         c->reports = plx_realloc(c->reports, (c->report_count + 1) * sizeof *c->reports);
-        c->reports[c->report_count++] = keep(report);
+        c->reports[c->report_count++] = plx_slice_copy(report);
     }
     plx_control_progress(c);
 }

@@ -105,8 +105,8 @@ bool plx_control_errand(plx_calls *cs, plx_slice ticket, plx_slice verb, uint64_
     errand *e = plx_alloc_zero(1, sizeof *e);
     *e = (errand){.store = cs->store,
                   .unsubscribes = unsubscribes,
-                  .id = plx_slice_make(plx_slice_dup(id), id.len),
-                  .topic = plx_slice_make(plx_slice_dup(topic), topic.len),
+                  .id = plx_slice_copy(id),
+                  .topic = plx_slice_copy(topic),
                   .list = plx_asprintf("%s{call:%.*s}", plx_store_prefix(cs->store),
                                        (int)ticket.len, ticket.data)};
     claim(e, ticket);

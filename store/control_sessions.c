@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "store/control_internal.h"
 #include "store/session_due.h"
-#include "store/session_internal.h"
 
 #include <stdlib.h>
 
@@ -94,7 +93,7 @@ static void close_channel(call *c, plx_slice sid)
 {
     entry *e = plx_alloc_zero(1, sizeof *e);
     e->call = c;
-    e->sid = plx_slice_make(plx_slice_dup(sid), sid.len);
+    e->sid = plx_slice_copy(sid);
     e->asked = true;
     c->in_flight++;
     plx_list_push(&c->entries, &e->node);

@@ -16,7 +16,7 @@ enum plx_kind {
     PLX_KIND_PRESENCE = 'p' /* a diff: JSON; carries no position, is not replayed */
 };
 
-#define PLX_EVENT_ENCODINGS 17
+#define PLX_EVENT_ENCODINGS 14
 /* The slot after those of the layers above is presence.c's: which refs a diff joins. */
 #define PLX_EVENT_REFS PLX_EVENT_ENCODINGS
 

@@ -9,7 +9,6 @@
  * callback: whatever the callback stops or starts, the walk sees each watch that
  * was there and is still there exactly once.
  */
-#include "base/clock.h"
 #include "base/log.h"
 #include "store/feeds.h"
 #include "store/presence_internal.h"
@@ -304,7 +303,7 @@ void plx_feed_init(plx_feed *f, plx_feeds *fs, plx_slice topic)
 {
     plx_store *s = fs->store;
     f->feeds = fs;
-    f->topic = plx_slice_make(plx_slice_dup(topic), topic.len);
+    f->topic = plx_slice_copy(topic);
     plx_ring_init(&f->ring, s->options.ring_events, s->options.ring_bytes);
     plx_ring_init(&f->held, HELD_EVENTS, HELD_BYTES);
     plx_list_init(&f->waiting);

@@ -81,10 +81,12 @@ typedef struct plx_feeds {
 } plx_feeds;
 
 /* feeds.c */
+/* Owned by the store, which stops and frees it. */
 plx_feeds *plx_feeds_open(plx_store *s);
 /* Stops every watch without a callback and every timer. */
 void plx_feeds_stop(plx_feeds *fs);
 void plx_feeds_free(plx_feeds *fs);
+/* Commands can be sent again: what wants one gets its turn. */
 void plx_feeds_conn_up(plx_feeds *fs);
 /* The feed wants a command (see plx_feed_issue). */
 void plx_feeds_enqueue(plx_feed *f);
@@ -93,6 +95,7 @@ void plx_feeds_enqueue_later(plx_feed *f);
 /* A command for f was sent; its answer has come (f may be freed). */
 void plx_feeds_command_sent(plx_feed *f);
 void plx_feeds_command_done(plx_feed *f);
+/* The topic's feed, begun if it was not followed; borrowed. */
 plx_feed *plx_feeds_follow(plx_feeds *fs, plx_slice topic);
 /* The last watch has gone, the first has come. */
 void plx_feeds_idle(plx_feed *f);
@@ -100,6 +103,7 @@ void plx_feeds_busy(plx_feed *f);
 
 /* feed.c */
 extern const plx_subscription_ops plx_feed_subscription_ops;
+/* A feed without subscription and watches; copies the topic. fini: it has no watches any more. */
 void plx_feed_init(plx_feed *f, plx_feeds *fs, plx_slice topic);
 void plx_feed_fini(plx_feed *f);
 /* Gives out the next event: e is at.offset + 1. */

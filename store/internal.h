@@ -52,6 +52,7 @@ struct plx_store {
     plx_store_counters counters;
 };
 
+/* What every key begins with. */
 static inline const char *plx_store_prefix(const plx_store *s)
 {
     return s->config->redis.prefix;

@@ -7,11 +7,9 @@
  */
 #include "store/mailbox.h"
 #include "base/alloc.h"
-#include "base/log.h"
 #include "store/control_internal.h"
 #include "store/subscriber.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #define WORDS          4
@@ -118,7 +116,7 @@ static void send_note(plx_store *s, plx_slice worker, plx_slice text)
 {
     if (plx_slice_is(worker, s->worker)) {
         note *n = plx_alloc(sizeof *n);
-        n->text = plx_slice_make(plx_slice_dup(text), text.len);
+        n->text = plx_slice_copy(text);
         plx_list_push(&s->mail->local, &n->node);
         plx_later_add(&s->laters, &s->mail->deliver);
         return;

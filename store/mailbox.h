@@ -1,8 +1,8 @@
 /* Notes between workers: wake, superseded, gone, done, work, and answers to calls.
  *
  * Each worker has a channel, "<prefix>{w:WORKER}". A note is a line of words, and
- * what follows it belongs to it. One
- * for this very worker does not pass through Redis. Inside store/ only.
+ * what follows it belongs to it. One for this very worker does not pass through
+ * Redis. Inside store/ only.
  */
 #ifndef PLX_STORE_MAILBOX_H
 #define PLX_STORE_MAILBOX_H
@@ -12,6 +12,8 @@
 
 typedef struct plx_mail plx_mail;
 
+/* Subscribes when the store's options say so. After _stop nothing is given out any more; both are
+ * for the store that is closing. */
 plx_mail *plx_mail_open(plx_store *s);
 void plx_mail_stop(plx_mail *m);
 void plx_mail_free(plx_mail *m);

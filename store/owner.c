@@ -23,7 +23,6 @@
 #include "base/log.h"
 #include "store/presence_internal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define BEAT_S    3.0

@@ -109,7 +109,7 @@ static void send_memo(plx_store *s, memo *m)
 void plx_owner_note(plx_store *s, plx_slice topic, plx_slice socket, plx_slice record)
 {
     memo *m = memo_about(plx_owner_memos_of(s), plx_owner_name(s), topic, socket);
-    m->record = plx_slice_make(plx_slice_dup(record), record.len);
+    m->record = plx_slice_copy(record);
     send_memo(s, m);
 }
 

@@ -14,10 +14,13 @@ typedef struct plx_people {
     plx_list keys; /* in order */
 } plx_people;
 
+/* Nobody is there. */
 void plx_people_init(plx_people *p);
 /* Frees everything; usable again after plx_people_init. */
 void plx_people_fini(plx_people *p);
+/* Forgets everybody; usable at once. */
 void plx_people_clear(plx_people *p);
+/* How many metas there are. */
 size_t plx_people_count(const plx_people *p);
 
 /* key and meta: JSON texts; meta begins with its phx_ref. A ref that is there is replaced. */

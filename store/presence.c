@@ -58,7 +58,7 @@ plx_pres_topic *plx_pres_topic_get(plx_presence *p, plx_slice topic,
     if (!t) {
         t = plx_alloc_zero(1, sizeof *t);
         t->presence = p;
-        t->name = plx_slice_make(plx_slice_dup(topic), topic.len);
+        t->name = plx_slice_copy(topic);
         plx_list_init(&t->walk_node);
         plx_later_init(&t->reap, reap);
         plx_pres_changes_init(t);

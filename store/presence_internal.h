@@ -90,6 +90,7 @@ void plx_pres_add_rules(plx_command *c, const plx_store *s, plx_slice topic,
                         const plx_presence_rules *rules, bool grace);
 
 /* ---- presence_change.c */
+/* The topic's part of it: no changes yet. */
 void plx_pres_changes_init(plx_pres_topic *t);
 /* Sends what is there, unless a command is under way. */
 void plx_pres_changes_send(plx_pres_topic *t);
@@ -98,6 +99,7 @@ void plx_pres_changes_fail(plx_list *changes);
 void plx_pres_changes_drop(plx_list *changes);
 
 /* ---- presence_flush.c */
+/* The topic's part of it: nothing is due. */
 void plx_pres_flush_init(plx_pres_topic *t);
 /* Something is to be published in so many ms (negative: nothing); mine: by this worker, else only
  * if nobody else has done so a little later. */
@@ -149,11 +151,13 @@ typedef struct plx_owner_memos {
     plx_store *store;
     plx_map *failed;
 } plx_owner_memos;
+/* clear: whatever failed is of no use any more. repeat: Redis is there, they are sent again. */
 void plx_owner_memos_init(plx_owner_memos *m, plx_store *s);
 void plx_owner_memos_fini(plx_owner_memos *m);
 void plx_owner_memos_clear(plx_owner_memos *m);
 void plx_owner_memos_repeat(plx_owner_memos *m);
 plx_owner_memos *plx_owner_memos_of(plx_store *s); /* NULL: this worker is no owner */
+/* Reads the hash's field, which names a membership; slices point into it. False: it is none. */
 bool plx_owner_field_parse(plx_slice field, plx_slice *topic, plx_slice *socket);
 /* plx_owner_settle by the hash's field. */
 void plx_owner_settle_field(plx_store *s, plx_slice owner, plx_slice field);

@@ -2,7 +2,6 @@
 #include "store/rules.h"
 #include "base/alloc.h"
 #include "base/json_scan.h"
-#include "store/event.h"
 #include "store/internal.h"
 #include "store/topic.h"
 

@@ -21,7 +21,10 @@ typedef struct plx_session_call {
     char sid[PLX_SID_MAX];
 } plx_session_call;
 
+/* cb is called, in its own type, by the answer that frees the call; a name that is too long is cut
+ * (and refused by plx_session_begin). */
 plx_session_call *plx_session_call_new(plx_store *s, plx_slice sid, void (*cb)(void), void *arg);
+/* Borrowed from the call. */
 plx_slice plx_session_call_sid(const plx_session_call *call);
 
 /* Begins a script with the eight keys of a session; refuses the command when the name is
@@ -36,7 +39,7 @@ int plx_session_verdict(int err, const redisReply *reply);
 /* The sweep list: sid is to be looked at by `at` (ms by Redis' clock; 0: now) + delay_ms. */
 void plx_sweep_list(plx_store *s, plx_slice sid, uint64_t at, uint64_t delay_ms);
 void plx_sweep_unlist(plx_store *s, plx_slice sid);
-/* The list of a socket id (nothing when it is empty). */
+/* The same for the list of a socket id (nothing is done when the id is empty). */
 void plx_id_list(plx_store *s, plx_slice id, plx_slice sid, uint64_t at, uint64_t delay_ms);
 void plx_id_unlist(plx_store *s, plx_slice id, plx_slice sid);
 
@@ -53,6 +56,7 @@ typedef struct plx_session_memory {
     plx_barrier *barriers;
     plx_slot_timer *timers;
 } plx_session_memory;
+/* Frees the arrays, not the reply. */
 void plx_session_memory_fini(plx_session_memory *m);
 
 /* {ok, worker, generation, slots, queue, ...} */

@@ -47,6 +47,7 @@ plx_store *plx_store_open(struct ev_loop *loop, const plx_config *config,
 /* Fails what is outstanding, disconnects, frees. Not from inside a callback of the store. */
 void plx_store_close(plx_store *s);
 
+/* What it was opened with. */
 struct ev_loop *plx_store_loop(plx_store *s);
 const plx_config *plx_store_config(const plx_store *s);
 /* This worker's random name (16 characters), new at every start. */
@@ -60,6 +61,9 @@ bool plx_store_up(const plx_store *s);
 /* For how long both have worked without a break, in ms; 0 when down. Leases of others may be judged
  * only after a whole lease period of that (an outage of Redis ends nobody). */
 uint64_t plx_store_up_for_ms(const plx_store *s);
+/* The same, and for how long Redis hasn't refused to write: the living could give no sign of life.
+ * Whoever ends others asks this, after something that would have been refused. */
+uint64_t plx_store_writable_for_ms(const plx_store *s);
 
 /* From inside a callback with PLX_E_STORE: the error that Redis answered with, shortened and in
  * printable ASCII; empty when its answer was odd instead. Valid until the callback returns. */
@@ -73,9 +77,6 @@ typedef struct plx_store_watch {
 } plx_store_watch;
 void plx_store_watch_add(plx_store *s, plx_store_watch *w);
 void plx_store_watch_remove(plx_store *s, plx_store_watch *w);
-
-/* A plain round trip (health): cb(arg, err). */
-void plx_store_ping(plx_store *s, void (*cb)(void *arg, int err), void *arg);
 
 /* Counters for metrics, since the store was opened. */
 typedef struct plx_store_counters {

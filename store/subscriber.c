@@ -68,7 +68,7 @@ plx_subscription *plx_subscription_begin(plx_subscriber *sub, plx_slice channel,
     plx_subscription *x = plx_map_get(sub->channels, channel);
     if (!x) {
         x = plx_alloc_zero(1, sizeof *x);
-        x->channel = plx_slice_make(plx_slice_dup(channel), channel.len);
+        x->channel = plx_slice_copy(channel);
         plx_map_put(sub->channels, x->channel, x);
     }
     x->ops = ops;

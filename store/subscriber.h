@@ -26,6 +26,7 @@ typedef struct plx_subscription_ops {
 plx_subscriber *plx_subscriber_open(plx_store *s);
 void plx_subscriber_close(plx_subscriber *sub);
 
+/* Whether the connection works, and while it does, since when (plx_now_ms). */
 bool plx_subscriber_up(const plx_subscriber *sub);
 uint64_t plx_subscriber_up_since(const plx_subscriber *sub);
 

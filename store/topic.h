@@ -1,8 +1,8 @@
 /* A topic's log in Redis: publishing, and asking where it stands.
  *
  * Keys (all in the slot of the tag {t:TOPIC}): meta (off, epoch), log (stream,
- * ids <offset>-0), pub/sub channel; see DESIGN. One script call per broadcast
- * whatever the number of subscribers.
+ * ids <offset>-0), pub/sub channel; see lua/topic.lua and lua/publish.lua. One
+ * script call per broadcast whatever the number of subscribers.
  */
 #ifndef PLX_STORE_TOPIC_H
 #define PLX_STORE_TOPIC_H

@@ -167,19 +167,11 @@ static void on_work(plx_control *c, const plx_work *work)
     plx_lp_work_start(PLX_CONTAINER(c, plx_longpoll, control), work);
 }
 
-static size_t length(const plx_list *list)
-{
-    size_t n = 0;
-    for (const plx_list *l = list->next; l != list; l = l->next)
-        n++;
-    return n;
-}
-
 static json_object *report_of(const plx_longpoll *lp)
 {
     json_object *report = plx_report_new(lp->store, "longpoll");
     plx_report_count(report, "polls", plx_map_count(lp->poll_by_key));
-    plx_report_count(report, "posts", length(&lp->posts));
+    plx_report_count(report, "posts", plx_list_count(&lp->posts));
     plx_report_count(report, "channels", lp->topics);
     plx_report_count(report, "opened", lp->opened);
     plx_report_count(report, "refused", lp->refused);
@@ -299,7 +291,7 @@ size_t plx_longpoll_parked(const plx_longpoll *lp)
     const plx_list *lists[] = {&lp->connects, &lp->polls, &lp->posts, &lp->works};
     size_t n = 0;
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        n += length(lists[i]);
+        n += plx_list_count(lists[i]);
     return n;
 }
 

@@ -5,7 +5,8 @@
  *   POST with token     lp_post     -> plx_session_post; lp_work runs the channel core over the
  *                                      session's record and commits
  *
- * See PROTOCOL "Long-poll" in the README and lp_token.h for the token that acknowledges.
+ * Every answer that a client is to read is HTTP 200, with the status that phoenix.js looks at in
+ * its body. See lp_token.h for the token that acknowledges.
  */
 #ifndef PLX_TRANSPORT_LONGPOLL_H
 #define PLX_TRANSPORT_LONGPOLL_H
@@ -38,6 +39,7 @@ size_t plx_longpoll_parked(const plx_longpoll *lp);
 /* Whether some session is being cleaned up after. */
 bool plx_longpoll_cleaning(const plx_longpoll *lp);
 
+/* Answers every request that is held, ends what is under way, frees it. NULL is fine. */
 void plx_longpoll_free(plx_longpoll *lp);
 
 #endif

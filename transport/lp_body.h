@@ -18,6 +18,7 @@ typedef struct plx_lp_body {
     plx_buf scratch; /* the decoder's */
 } plx_lp_body;
 
+/* Borrows body until _fini. */
 void plx_lp_body_init(plx_lp_body *b, enum plx_vsn vsn, bool ndjson, plx_slice body);
 void plx_lp_body_fini(plx_lp_body *b);
 
@@ -33,6 +34,7 @@ typedef struct plx_lp_body_check {
     bool malformed;  /* another follows that is not */
     bool all_refs;   /* every one carries a ref: a repetition can be told */
 } plx_lp_body_check;
+/* Walks a whole body. */
 void plx_lp_body_judge(enum plx_vsn vsn, bool ndjson, plx_slice body, plx_lp_body_check *out);
 
 #endif

@@ -54,6 +54,7 @@ struct plx_longpoll {
 };
 
 /* longpoll.c */
+/* Returns lp. */
 plx_longpoll *plx_lp_ref(plx_longpoll *lp);
 void plx_lp_unref(plx_longpoll *lp);
 
@@ -68,12 +69,16 @@ typedef struct plx_lp_request {
     size_t token_index; /* of its query pair, SIZE_MAX when it came in the header */
 } plx_lp_request;
 
-/* lp_answer.c: every answer the transport gives. */
+/* lp_answer.c: every answer the transport gives; the request is its receiver's again. */
+/* HTTP 200 and {"status":N}. */
 void plx_lp_answer_status(plx_http_request *r, unsigned status);
+/* HTTP 503 and {"status":500}, at which clients come back later. */
 void plx_lp_answer_overload(plx_http_request *r);
+/* {"status":410,...} with the token of a new session. */
 void plx_lp_answer_open(plx_http_request *r, plx_slice token);
 /* messages: elements of a JSON array, separated by commas. */
 void plx_lp_answer_poll(plx_http_request *r, unsigned status, plx_slice token, plx_slice messages);
+/* What OPTIONS asks for, and the answer to methods that nobody has. */
 void plx_lp_answer_preflight(plx_http_request *r);
 void plx_lp_answer_method(plx_http_request *r);
 
@@ -118,6 +123,7 @@ static inline uint64_t plx_lp_life_ms(const plx_socket_config *socket)
     return life > PLX_LP_MIN_LIFE_MS ? life : PLX_LP_MIN_LIFE_MS;
 }
 
+/* For libev's timers. */
 static inline ev_tstamp plx_lp_seconds(uint64_t ms)
 {
     return (ev_tstamp)ms / 1000.0;

@@ -67,6 +67,7 @@ typedef struct plx_lp_entry {
     plx_slice text;
 } plx_lp_entry;
 
+/* With copies of all that it has; owned, in no list. */
 plx_lp_entry *plx_lp_entry_copy(const plx_q_entry *e);
 
 typedef struct plx_lp_merge {
@@ -85,6 +86,7 @@ typedef struct plx_lp_merge {
 void plx_lp_merge_init(plx_lp_merge *m);
 void plx_lp_merge_fini(plx_lp_merge *m); /* frees entries; topics are their owner's */
 
+/* The topic of a slot, or NULL. */
 plx_lp_topic *plx_lp_merge_topic(plx_lp_merge *m, uint32_t slot);
 
 /* Moves what can be delivered now into out, as elements of a JSON array separated by commas.

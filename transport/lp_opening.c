@@ -13,18 +13,9 @@ struct plx_lp_opening {
     char bytes[];
 };
 
-static plx_slice place(char **end, plx_slice s)
-{
-    plx_slice copy = plx_slice_make(*end, s.len);
-    if (s.len > 0)
-        memcpy(*end, s.data, s.len);
-    *end += s.len;
-    return copy;
-}
-
 static plx_term place_term(char **end, plx_term t)
 {
-    return (plx_term){t.kind, place(end, t.text)};
+    return (plx_term){t.kind, plx_slice_place(end, t.text)};
 }
 
 plx_lp_opening *plx_lp_opening_new(const plx_out *out)
@@ -38,7 +29,7 @@ plx_lp_opening *plx_lp_opening_new(const plx_out *out)
     o->join_ref = place_term(&end, out->join_ref);
     o->ref = place_term(&end, out->ref);
     o->topic = place_term(&end, out->topic);
-    o->response = place(&end, out->payload.bytes);
+    o->response = plx_slice_place(&end, out->payload.bytes);
     return o;
 }
 
@@ -68,7 +59,7 @@ bool plx_lp_opening_moved(const plx_lp_opening *o, const plx_position *start, en
         moved = plx_encode(vsn, false, &out, &encoded, &binary) == 0;
     }
     if (moved)
-        *text = plx_slice_make(plx_slice_dup(plx_buf_slice(&encoded)), encoded.len);
+        *text = plx_slice_copy(plx_buf_slice(&encoded));
     plx_buf_fini(&response);
     plx_buf_fini(&encoded);
     return moved;

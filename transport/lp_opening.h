@@ -10,7 +10,7 @@ typedef struct plx_lp_opening plx_lp_opening;
 
 /* Copies what it takes to say it once more; owned. NULL when the reply tells no position. */
 plx_lp_opening *plx_lp_opening_new(const plx_out *out);
-void plx_lp_opening_free(plx_lp_opening *o);
+void plx_lp_opening_free(plx_lp_opening *o); /* NULL is fine */
 
 /* Whether the membership begins elsewhere than the reply says. If so, the reply as it should be is
  * in *text (owned), encoded for vsn. o: NULL is fine. */

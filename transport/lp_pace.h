@@ -17,6 +17,7 @@ typedef struct plx_lp_pace {
     plx_list order; /* oldest first; nothing older than a pace stays */
 } plx_lp_pace;
 
+/* No answer was given yet. */
 void plx_lp_pace_init(plx_lp_pace *p);
 void plx_lp_pace_fini(plx_lp_pace *p);
 

@@ -4,7 +4,6 @@
  */
 #include "transport/lp_poll.h"
 
-#include "base/alloc.h"
 #include "base/json_scan.h"
 #include "base/log.h"
 #include "channel/track.h"

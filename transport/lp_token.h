@@ -57,11 +57,13 @@ typedef struct plx_lp_cursor {
     size_t past_count;
 } plx_lp_cursor;
 
+/* Frees the marks. */
 void plx_lp_cursor_fini(plx_lp_cursor *c);
 
 /* The offset that the cursor has for a slot, or `start` when it lists none. */
 uint64_t plx_lp_cursor_offset(const plx_lp_cursor *c, uint32_t slot, uint64_t start);
 
+/* What a topic's life is called here: its epoch, in 32 bits. */
 uint32_t plx_lp_life(const char *epoch);
 /* The offset that is kept for a life that ended, or 0. */
 uint64_t plx_lp_cursor_past(const plx_lp_cursor *c, uint32_t life);

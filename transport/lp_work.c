@@ -8,7 +8,6 @@
  * changed and the next holder works the same entry again; broadcasts carry
  * (session, entry, index) as producer and are not doubled.
  */
-#include "transport/lp_body.h"
 #include "transport/lp_work.h"
 
 #include "base/alloc.h"
@@ -17,11 +16,6 @@
 #include "base/log.h"
 
 #include <stdlib.h>
-
-static plx_slice copy_slice(plx_slice s)
-{
-    return plx_slice_make(plx_slice_dup(s), s.len);
-}
 
 static void free_slice(plx_slice *s)
 {
@@ -106,7 +100,7 @@ static void set_barriers(plx_q_entry *q, const plx_out *out)
 static void name_slot(plx_q_entry *q, const plx_membership *m)
 {
     q->slot.number = m->slot;
-    q->slot.topic = copy_slice(m->topic);
+    q->slot.topic = plx_slice_copy(m->topic);
     q->slot.start = m->start;
     q->slot.diffs_after = m->diffs_after;
     q->slot.goes_back = m->goes_back;
@@ -118,7 +112,7 @@ static void keep_state(plx_q_entry *q, const plx_membership *m)
     plx_buf state;
     plx_buf_init(&state, 0);
     plx_membership_pack(m, &state);
-    q->slot.state = copy_slice(plx_buf_slice(&state));
+    q->slot.state = plx_slice_copy(plx_buf_slice(&state));
     plx_buf_fini(&state);
 }
 
@@ -172,7 +166,7 @@ static void emit(plx_socket *s, const plx_out *out)
     if (err == 0) {
         plx_lp_out *o = new_out(w);
         set_barriers(&o->q, out);
-        o->q.text = copy_slice(plx_buf_slice(&text));
+        o->q.text = plx_slice_copy(plx_buf_slice(&text));
         if (out->opens) {
             o->q.kind = PLX_Q_OPEN;
             name_slot(&o->q, out->membership);
@@ -260,8 +254,8 @@ static void end_unrouted(plx_lp_work *w, const plx_slot *slot)
         o->q.slot = (plx_slot){
             .number = slot->number, .start = slot->start, .diffs_after = slot->diffs_after};
         o->q.slot.goes_back = slot->goes_back;
-        o->q.slot.topic = copy_slice(slot->topic);
-        o->q.text = copy_slice(plx_buf_slice(&text));
+        o->q.slot.topic = plx_slice_copy(slot->topic);
+        o->q.text = plx_slice_copy(plx_buf_slice(&text));
     }
     plx_buf_fini(&text);
     drop_slot(w, slot->number);

@@ -38,6 +38,7 @@ typedef struct plx_lp_work {
     ev_timer renew;
 } plx_lp_work;
 
+/* The session's id, borrowed from the work. */
 static inline plx_slice plx_lp_work_sid(const plx_lp_work *w)
 {
     return plx_slice_make(w->sid, PLX_SID_LEN);

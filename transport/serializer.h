@@ -1,4 +1,4 @@
-/* Wire formats: V1 (JSON object), V2 (JSON array, and binary frames). PROTOCOL.md "Messages".
+/* Wire formats: V1 (JSON object), V2 (JSON array, and binary frames), as phoenix.js has them.
  *
  * No I/O, no state. Payloads are cut out of the incoming text as byte ranges and
  * put into outgoing texts as they are: never re-encoded.
@@ -40,21 +40,14 @@ int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position
 /* Which of plx_event.encoded is which; those from PLX_ENC_TRANSPORT on are free for the WebSocket
  * daemon, which keeps whole frames there. */
 enum plx_encoding {
-    PLX_ENC_V1_TEXT,
-    PLX_ENC_V2_TEXT,
-    PLX_ENC_V2_BINARY,
     PLX_ENC_V1_QUOTED,
     PLX_ENC_V2_QUOTED,
     PLX_ENC_V1_QUOTED_POSITION, /* the same with a position: sections may differ in history */
     PLX_ENC_V2_QUOTED_POSITION,
     PLX_ENC_TRANSPORT
 };
-/* The bytes of a broadcast for this serializer, made once per event and kept there; borrowed.
- * NULL: it can't reach this kind of socket. blob->tag is 1 for a binary frame, 2 for text. */
-plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e);
-
 /* The text of a broadcast as a JSON string with its quotes: an element of a long-poll answer. Made
- * once and kept like the others; borrowed. NULL: it can't reach a long-poll client. */
+ * once per event and kept there; borrowed. NULL: it can't reach a long-poll client. */
 plx_blob *plx_encode_event_quoted(enum plx_vsn vsn, bool with_position, plx_event *e);
 
 #endif

@@ -203,26 +203,6 @@ int plx_encode_broadcast(enum plx_vsn vsn, bool allow_binary, bool with_position
     return rc;
 }
 
-plx_blob *plx_encode_event(enum plx_vsn vsn, bool allow_binary, bool with_position, plx_event *e)
-{
-    enum plx_encoding which = e->kind == PLX_KIND_BINARY ? PLX_ENC_V2_BINARY
-                              : vsn == PLX_V1            ? PLX_ENC_V1_TEXT
-                                                         : PLX_ENC_V2_TEXT;
-    if (which == PLX_ENC_V2_BINARY && (!allow_binary || vsn != PLX_V2))
-        return NULL;
-    if (!e->encoded[which]) {
-        plx_buf to;
-        bool binary;
-        plx_buf_init(&to, 0);
-        if (plx_encode_broadcast(vsn, allow_binary, with_position, e, &to, &binary) == 0) {
-            e->encoded[which] = plx_blob_new(plx_buf_slice(&to));
-            e->encoded[which]->tag = binary ? 1 : 2;
-        }
-        plx_buf_fini(&to);
-    }
-    return e->encoded[which];
-}
-
 plx_blob *plx_encode_event_quoted(enum plx_vsn vsn, bool with_position, plx_event *e)
 {
     enum plx_encoding first = with_position ? PLX_ENC_V1_QUOTED_POSITION : PLX_ENC_V1_QUOTED;

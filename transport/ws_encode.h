@@ -18,6 +18,7 @@ typedef struct plx_ws_encoder {
     uint64_t skipped; /* messages that could not be encoded for their socket */
 } plx_ws_encoder;
 
+/* One of a worker; fini after its last connection. */
 void plx_ws_encoder_init(plx_ws_encoder *e);
 void plx_ws_encoder_fini(plx_ws_encoder *e);
 

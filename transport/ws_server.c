@@ -14,7 +14,6 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define ACCEPT_TURN    64 /* connections accepted before others get a turn */
 #define ACCEPT_PAUSE_S .1 /* when there are no descriptors */
@@ -140,14 +139,6 @@ static unsigned on_disconnect(plx_control *control, plx_slice id)
     return closed;
 }
 
-static size_t ring_length(const plx_list *first)
-{
-    size_t n = 1;
-    for (const plx_list *l = first->next; l != first; l = l->next)
-        n++;
-    return n;
-}
-
 /* Closing may drop a connection that does not read: then it has left the ring. */
 static unsigned on_unsubscribe(plx_control *control, plx_slice id, plx_slice topic,
                                const plx_position *after)
@@ -156,7 +147,7 @@ static unsigned on_unsubscribe(plx_control *control, plx_slice id, plx_slice top
     plx_ws_conn *first = plx_map_get(s->ids, id);
     plx_list *n = first ? &first->same_id : NULL;
     unsigned closed = 0;
-    for (size_t left = first ? ring_length(n) : 0; left > 0; left--) {
+    for (size_t left = first ? plx_list_count(n) + 1 : 0; left > 0; left--) {
         plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, same_id);
         plx_membership *m = plx_socket_find(c->socket, topic);
         n = n->next;
@@ -188,7 +179,7 @@ static void tell_about(const plx_ws_server *s, plx_slice about, json_object *rep
     if (plx_report_is_about(about, PLX_ABOUT_TOPIC, &what))
         plx_report_count(report, "about", channels_of(s, what));
     else if (plx_report_is_about(about, PLX_ABOUT_ID, &what) && (c = plx_map_get(s->ids, what)))
-        plx_report_count(report, "about", ring_length(&c->same_id));
+        plx_report_count(report, "about", plx_list_count(&c->same_id) + 1);
 }
 
 static json_object *report_of(const plx_ws_server *s)
@@ -232,7 +223,7 @@ static void on_inform(plx_control *control, plx_slice id, plx_slice body)
     plx_info info;
     if (!first || plx_info_unpack(body, &info) != 0 || info.slot > 0)
         return;
-    for (size_t left = ring_length(n); left > 0; left--) {
+    for (size_t left = plx_list_count(n) + 1; left > 0; left--) {
         plx_ws_conn *c = PLX_CONTAINER(n, plx_ws_conn, same_id);
         n = n->next;
         if (plx_socket_inform(c->socket, info.topic, NULL, info.name, info.message) != 0)
@@ -353,10 +344,7 @@ void plx_ws_server_counters(const plx_ws_server *s, plx_ws_counters *out)
 
 size_t plx_ws_server_count(const plx_ws_server *s)
 {
-    size_t n = 0;
-    for (const plx_list *l = s->conns.next; l != &s->conns; l = l->next)
-        n++;
-    return n;
+    return plx_list_count(&s->conns);
 }
 
 void plx_ws_server_free(plx_ws_server *s)

@@ -33,30 +33,18 @@ typedef struct worker {
 
 /* ---- what the operator wrote ---- */
 
-static void tell(const plx_buf *problems)
-{
-    if (problems->len == 0)
-        return;
-    bool ended = problems->data[problems->len - 1] == '\n';
-    fprintf(stderr, "%.*s%s", (int)problems->len, problems->data, ended ? "" : "\n");
-}
-
-/* Errors are told, warnings only when asked for. */
 static int load(worker *w, const char *config_file, bool warnings)
 {
-    plx_buf problems;
-    plx_buf_init(&problems, 0);
-    int rc = plx_config_load(plx_config_path(config_file), &w->config, &problems);
-    if (rc != 0 || warnings)
-        tell(&problems);
-    plx_buf_clear(&problems);
-    if (rc == 0) {
-        plx_log_init("pollux-ws", w->config->log_level);
-        rc = plx_channels_open(w->config, &w->channels, &problems);
-        if (rc != 0 || warnings)
-            tell(&problems);
-    }
-    plx_buf_fini(&problems);
+    plx_buf problem;
+    int rc = plx_config_open(config_file, warnings, &w->config);
+    if (rc != 0)
+        return rc;
+    plx_log_init("pollux-ws", w->config->log_level);
+    plx_buf_init(&problem, 0);
+    rc = plx_channels_open(w->config, &w->channels, &problem);
+    if (rc != 0)
+        fputs(plx_buf_cstr(&problem), stderr);
+    plx_buf_fini(&problem);
     return rc;
 }
 

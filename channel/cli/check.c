@@ -76,13 +76,7 @@ static bool try_modules(const plx_config *c)
 
 static bool check_config(const char *file, plx_config **c)
 {
-    plx_buf problems;
-    plx_buf_init(&problems, 0);
-    bool good = plx_config_load(file, c, &problems) == 0;
-    if (problems.len > 0)
-        fwrite(problems.data, 1, problems.len, stderr);
-    plx_buf_fini(&problems);
-    if (!good)
+    if (plx_config_open(file, true, c) != 0)
         return false;
     if (!check_modules(*c) || !try_modules(*c)) {
         plx_config_free(*c);

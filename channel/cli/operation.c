@@ -1,6 +1,5 @@
 #include "channel/cli/operation.h"
 
-#include "base/alloc.h"
 #include "base/error.h"
 #include "base/list.h"
 #include "base/utf8.h"
@@ -132,15 +131,8 @@ int plx_cli_operation(const char *command, const char *config_path, json_object 
 {
     operation o = {.command = command, .run = run, .status = PLX_CLI_REFUSED};
     plx_config *config = NULL;
-    plx_buf problems;
-    int err;
 
-    plx_buf_init(&problems, 0);
-    err = plx_config_load(config_path, &config, &problems);
-    if (err != 0) /* warnings are for `check` and those who serve, not for each run from cron */
-        fputs(plx_buf_cstr(&problems), stderr);
-    plx_buf_fini(&problems);
-    if (err != 0)
+    if (plx_config_open(config_path, false, &config) != 0)
         return PLX_CLI_REFUSED;
     plx_log_init("pollux", PLX_ERROR);
     plx_buf_init(&o.body, 0);

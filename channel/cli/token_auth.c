@@ -1,6 +1,5 @@
 /* Which key `pollux token` works with. */
 #include "base/error.h"
-#include "base/pem.h"
 #include "channel/cli/cli.h"
 #include "channel/cli/token.h"
 #include <ctype.h>
@@ -119,13 +118,7 @@ static const plx_auth_config *find_section(const plx_token_options *o, const plx
 static int load_section(const plx_token_options *o, const char *path, enum plx_auth_type type,
                         plx_token_auth *a)
 {
-    plx_buf problems;
-    plx_buf_init(&problems, 0);
-    int err = plx_config_load(path, &a->config, &problems);
-    if (err != 0) /* warnings are for `check` and those who serve, not for each run from cron */
-        fputs(plx_buf_cstr(&problems), stderr);
-    plx_buf_fini(&problems);
-    if (err)
+    if (plx_config_open(path, false, &a->config) != 0)
         return PLX_CLI_REFUSED;
     const plx_auth_config *auth = find_section(o, a->config, type);
     if (!auth) {

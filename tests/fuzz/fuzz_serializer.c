@@ -141,12 +141,16 @@ static void broadcast(const plx_message *m)
                                  plx_slice_make(NULL, 0));
     plx_json_value parts[5];
     for (int vsn = PLX_V1; vsn <= PLX_V2; vsn++) {
-        const plx_blob *b = plx_encode_event(vsn, vsn == PLX_V2, true, e);
-        must(b || kind == PLX_KIND_BINARY);
-        if (!b || kind == PLX_KIND_BINARY)
-            continue;
-        cut(vsn, plx_slice_make(b->data, b->len), parts);
-        must(plx_slice_is(parts[1].text, "\"e:7\"") && plx_slice_eq(parts[4].text, e->payload));
+        plx_buf to;
+        bool binary;
+        plx_buf_init(&to, 0);
+        int rc = plx_encode_broadcast(vsn, vsn == PLX_V2, true, e, &to, &binary);
+        must(rc == 0 || kind == PLX_KIND_BINARY);
+        if (rc == 0 && kind != PLX_KIND_BINARY) {
+            cut(vsn, plx_buf_slice(&to), parts);
+            must(plx_slice_is(parts[1].text, "\"e:7\"") && plx_slice_eq(parts[4].text, e->payload));
+        }
+        plx_buf_fini(&to);
     }
     plx_event_unref(e);
 }

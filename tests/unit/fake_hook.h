@@ -119,12 +119,12 @@ static plx_question *first_asked(void)
 }
 
 /* Answers it. */
-static void answer_asked(int err, const char *json)
+static __attribute__((unused)) void answer_asked(int err, const char *json)
 {
     question_end(first_asked(), err, json);
 }
 
-static void fake_hook_reset(void)
+static __attribute__((unused)) void fake_hook_reset(void)
 {
     asked_count = cancelled_count = complaint_count = 0;
     last_complaint[0] = '\0';

@@ -110,7 +110,8 @@ static UNUSED bool fc_take(plx_buf *bytes, fc_answer *a)
                 (unsigned)c[0] << 24 | (unsigned)c[1] << 16 | (unsigned)c[2] << 8 | c[3];
             a->protocol_status = c[4];
         }
-        plx_buf_consume(bytes, r.total);
+        bytes->len -= r.total;
+        memmove(bytes->data, bytes->data + r.total, bytes->len);
     }
     return a->ended;
 }

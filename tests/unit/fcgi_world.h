@@ -8,7 +8,6 @@
 #include "tests/unit/fcgi_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -9,7 +9,6 @@
 
 #include <arpa/inet.h>
 #include <ev.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

@@ -19,6 +19,28 @@ static plx_presence_rules rules = {.window_ms = 50, .ttl_s = 3600};
 
 #define S plx_slice_of
 
+/* ---- the workers */
+
+static UNUSED int workers_up(void **state)
+{
+    (void)state;
+    redis_start(&r);
+    a = store_up(&r);
+    b = store_up(&r);
+    c = store_up(&r);
+    return 0;
+}
+
+static UNUSED int workers_down(void **state)
+{
+    (void)state;
+    plx_store_close(a);
+    plx_store_close(b);
+    plx_store_close(c);
+    redis_stop(&r);
+    return 0;
+}
+
 /* ---- calls */
 
 typedef struct answer {

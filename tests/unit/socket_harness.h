@@ -31,6 +31,10 @@ static plx_call *calls_held[256];
 static plx_channel *channels_held[256];
 static unsigned held_count;
 
+/* Responses that several tests expect. */
+#define UNMATCHED   "{\"reason\":\"unmatched topic\"}"
+#define UNAVAILABLE "{\"reason\":\"unavailable\"}"
+
 #define S(text)    plx_slice_of(text)
 #define JSON(text) ((plx_payload){PLX_PAYLOAD_JSON, plx_slice_of(text)})
 

@@ -72,6 +72,27 @@ static void slice_dup_terminates(void **state)
     free(copy);
 }
 
+static void slice_place_lays_copies_side_by_side(void **state)
+{
+    (void)state;
+    char room[5] = "....", *end = room;
+    plx_slice a = plx_slice_place(&end, LIT("ab")),
+              none = plx_slice_place(&end, plx_slice_of(NULL)), b = plx_slice_place(&end, LIT("c"));
+    assert_string_equal(room, "abc.");
+    assert_ptr_equal(end, room + 3);
+    assert_true(plx_slice_is(a, "ab") && none.len == 0 && plx_slice_is(b, "c"));
+}
+
+static void slice_among_wants_a_whole_name(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"join", "push"};
+    assert_true(plx_slice_among(LIT("push"), names, 2));
+    assert_false(plx_slice_among(LIT("push"), names, 1));
+    assert_false(plx_slice_among(LIT("pus"), names, 2));
+    assert_false(plx_slice_among(LIT("push"), NULL, 0));
+}
+
 static void slice_split_gives_every_part(void **state)
 {
     (void)state;
@@ -277,7 +298,7 @@ static void buf_failure_changes_nothing_but_the_mark(void **state)
     plx_buf_fini(&b);
 }
 
-static void buf_reserve_commit_consume(void **state)
+static void buf_reserve_commit(void **state)
 {
     (void)state;
     plx_buf b;
@@ -287,12 +308,8 @@ static void buf_reserve_commit_consume(void **state)
     assert_int_equal(b.len, 0);
     plx_buf_commit(&b, 3);
     plx_buf_str(&b, "abc");
-    plx_buf_consume(&b, 2);
-    assert_true(plx_slice_is(plx_buf_slice(&b), "xabc"));
-    plx_buf_consume(&b, 0);
-    assert_string_equal(plx_buf_cstr(&b), "xabc");
-    plx_buf_consume(&b, 4);
-    assert_int_equal(b.len, 0);
+    assert_true(plx_slice_is(plx_buf_slice(&b), "xxxabc"));
+    assert_string_equal(plx_buf_cstr(&b), "xxxabc");
     assert_non_null(plx_buf_reserve(&b, 0));
     plx_buf_fini(&b);
 }
@@ -372,6 +389,8 @@ static void list_keeps_order(void **state)
     plx_list_splice(&a, &b);
     assert_true(plx_list_empty(&b));
     expect_list(&a, (int[]){0, 1, 2, 3, 4}, 5);
+    assert_int_equal(plx_list_count(&a), 5);
+    assert_int_equal(plx_list_count(&b), 0);
     plx_list_splice(&a, &b);
     plx_list_remove(&items[2].node);
     plx_list_remove(&items[2].node);
@@ -426,6 +445,8 @@ int main(void)
         cmocka_unit_test(slice_ieq_folds_ascii_only),
         cmocka_unit_test(slice_trim_takes_blanks_only),
         cmocka_unit_test(slice_dup_terminates),
+        cmocka_unit_test(slice_place_lays_copies_side_by_side),
+        cmocka_unit_test(slice_among_wants_a_whole_name),
         cmocka_unit_test(slice_split_gives_every_part),
         cmocka_unit_test(alloc_zero_sizes_are_pointers),
         cmocka_unit_test(alloc_zero_is_zero),
@@ -435,7 +456,7 @@ int main(void)
         cmocka_unit_test(buf_bound_is_exact),
         cmocka_unit_test(buf_printf_of_every_length),
         cmocka_unit_test(buf_failure_changes_nothing_but_the_mark),
-        cmocka_unit_test(buf_reserve_commit_consume),
+        cmocka_unit_test(buf_reserve_commit),
         cmocka_unit_test(buf_cstr_of_nothing),
         cmocka_unit_test(blob_counts_references),
         cmocka_unit_test(blob_without_bytes_has_room),

@@ -2,7 +2,6 @@
  * that need no Redis, each in a process of its own. */
 #include "fcgi/cgi.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,7 +1,6 @@
 /* channel/cli/check: what `pollux check` says and returns, against a Redis whose answers are
  * scripted. The command runs in a child of its own, as it does in life.
  */
-#include "base/alloc.h"
 #include "channel/cli/cli.h"
 #include <setjmp.h>
 #include <stdbool.h>

@@ -9,6 +9,7 @@
 #include "channel/hook_wire.h"
 #include "hook_app.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -105,23 +105,6 @@ static void lower_levels_are_silent(void **state)
     expect_silence();
 }
 
-static void level_names(void **state)
-{
-    (void)state;
-    enum plx_log_level level = PLX_INFO;
-    assert_true(plx_log_level_parse("debug", &level));
-    assert_int_equal(level, PLX_DEBUG);
-    assert_true(plx_log_level_parse("info", &level));
-    assert_int_equal(level, PLX_INFO);
-    assert_true(plx_log_level_parse("warning", &level));
-    assert_int_equal(level, PLX_WARNING);
-    assert_true(plx_log_level_parse("error", &level));
-    assert_int_equal(level, PLX_ERROR);
-    assert_false(plx_log_level_parse("Error", &level));
-    assert_false(plx_log_level_parse("", &level));
-    assert_int_equal(level, PLX_ERROR);
-}
-
 static void control_characters_are_escaped(void **state)
 {
     (void)state;
@@ -323,7 +306,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_write_for_a_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lower_levels_are_silent, set_up, tear_down),
-        cmocka_unit_test(level_names),
         cmocka_unit_test_setup_teardown(control_characters_are_escaped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(longest_program_name, set_up, tear_down),

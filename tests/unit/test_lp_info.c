@@ -1,6 +1,5 @@
 /* Messages to handle_info in a session's inbox, and its timers on their way to Redis and back. */
 #include "tests/unit/lp_world.h"
-#include "channel/info.h"
 
 /* ---- the backend of echo:* ---- */
 

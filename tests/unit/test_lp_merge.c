@@ -1,5 +1,4 @@
 /* The order of a poll's answer: openings, barriers, ends, limits, cursors. */
-#include "base/alloc.h"
 #include "transport/lp_merge.h"
 
 #include <setjmp.h>

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "channel/track.h"
 #include "tests/unit/lp_world.h"
-#include "transport/lp_poll.h"
 
 #define REF  "AAAAAAAAAAAAAAAA"
 #define HINT "w" REF "\"7\""

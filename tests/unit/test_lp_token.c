@@ -1,5 +1,4 @@
 /* The long-poll token: what it carries comes back, and nothing else is taken for genuine. */
-#include "base/alloc.h"
 #include "base/error.h"
 #include "transport/lp_token.h"
 

@@ -7,25 +7,10 @@ static bool slow; /* under a sanitizer or valgrind: figures mean nothing */
 
 static int setup(void **state)
 {
-    (void)state;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     slow = true;
 #endif
-    redis_start(&r);
-    a = store_up(&r);
-    b = store_up(&r);
-    c = store_up(&r);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    plx_store_close(a);
-    plx_store_close(b);
-    plx_store_close(c);
-    redis_stop(&r);
-    return 0;
+    return workers_up(state);
 }
 
 /* ---- many calls */
@@ -491,5 +476,5 @@ int main(void)
         cmocka_unit_test(test_split),    cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_random),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, workers_down);
 }

@@ -400,31 +400,39 @@ static plx_event *event_of(enum plx_kind kind, const char *event, const char *pa
                          plx_slice_of(payload), plx_slice_make(NULL, 0));
 }
 
+/* What everybody on a topic gets, as text. */
+static void assert_broadcast(const plx_event *e, enum plx_vsn vsn, bool with_position,
+                             const char *expected)
+{
+    plx_buf to;
+    bool binary = true;
+    plx_buf_init(&to, 0);
+    assert_int_equal(plx_encode_broadcast(vsn, false, with_position, e, &to, &binary), 0);
+    assert_false(binary);
+    assert_slice(plx_buf_slice(&to), expected);
+    plx_buf_fini(&to);
+}
+
 static void test_broadcast(void **state)
 {
     (void)state;
     plx_event *e = event_of(PLX_KIND_JSON, "ms\"g", "{\"x\" :1}");
-    plx_blob *b = plx_encode_event(PLX_V2, false, false, e);
-    assert_slice(plx_slice_make(b->data, b->len), "[null,null,\"room:a\",\"ms\\\"g\",{\"x\" :1}]");
-    assert_int_equal(b->tag, 2);
-    assert_ptr_equal(plx_encode_event(PLX_V2, true, false, e), b);
-    b = plx_encode_event(PLX_V1, true, false, e);
-    assert_slice(
-        plx_slice_make(b->data, b->len),
+    assert_broadcast(e, PLX_V2, false, "[null,null,\"room:a\",\"ms\\\"g\",{\"x\" :1}]");
+    assert_broadcast(
+        e, PLX_V1, false,
         "{\"event\":\"ms\\\"g\",\"payload\":{\"x\" :1},\"ref\":null,\"topic\":\"room:a\"}");
     plx_event_unref(e);
 
     e = event_of(PLX_KIND_JSON, "msg", "1");
-    b = plx_encode_event(PLX_V2, true, true, e);
-    assert_slice(plx_slice_make(b->data, b->len), "[null,\"e1:17\",\"room:a\",\"msg\",1]");
-    b = plx_encode_event(PLX_V1, true, true, e);
-    assert_slice(plx_slice_make(b->data, b->len),
-                 "{\"event\":\"msg\",\"payload\":1,\"ref\":\"e1:17\",\"topic\":\"room:a\"}");
+    assert_broadcast(e, PLX_V2, true, "[null,\"e1:17\",\"room:a\",\"msg\",1]");
+    assert_broadcast(e, PLX_V1, true,
+                     "{\"event\":\"msg\",\"payload\":1,\"ref\":\"e1:17\",\"topic\":\"room:a\"}");
     plx_event_unref(e);
 
     /* Sections may differ about the same topic: each gets its own. */
     e = event_of(PLX_KIND_JSON, "msg", "1");
-    b = plx_encode_event_quoted(PLX_V2, true, e);
+    plx_blob *b = plx_encode_event_quoted(PLX_V2, true, e);
+    assert_ptr_equal(plx_encode_event_quoted(PLX_V2, true, e), b);
     assert_slice(plx_slice_make(b->data, b->len),
                  "\"[null,\\\"e1:17\\\",\\\"room:a\\\",\\\"msg\\\",1]\"");
     b = plx_encode_event_quoted(PLX_V2, false, e);
@@ -435,17 +443,24 @@ static void test_broadcast(void **state)
 
     /* A presence diff takes an offset and carries no position. */
     e = event_of(PLX_KIND_PRESENCE, "presence_diff", "{}");
-    b = plx_encode_event(PLX_V2, true, true, e);
-    assert_slice(plx_slice_make(b->data, b->len), "[null,null,\"room:a\",\"presence_diff\",{}]");
+    assert_broadcast(e, PLX_V2, true, "[null,null,\"room:a\",\"presence_diff\",{}]");
     plx_event_unref(e);
+}
 
-    e = event_of(PLX_KIND_BINARY, "bin", "data");
-    assert_null(plx_encode_event(PLX_V1, true, false, e));
-    assert_null(plx_encode_event(PLX_V2, false, false, e));
-    b = plx_encode_event(PLX_V2, true, false, e);
-    assert_int_equal(b->tag, 1);
-    assert_int_equal(b->len, 3 + 6 + 3 + 4);
-    assert_memory_equal(b->data, "\2\6\3room:abindata", b->len);
+static void test_binary_broadcast(void **state)
+{
+    (void)state;
+    plx_event *e = event_of(PLX_KIND_BINARY, "bin", "data");
+    plx_buf to;
+    bool binary = false;
+    plx_buf_init(&to, 0);
+    assert_int_equal(plx_encode_broadcast(PLX_V1, true, false, e, &to, &binary), PLX_E_DENIED);
+    assert_int_equal(plx_encode_broadcast(PLX_V2, false, false, e, &to, &binary), PLX_E_DENIED);
+    assert_int_equal(to.len, 0);
+    assert_int_equal(plx_encode_broadcast(PLX_V2, true, false, e, &to, &binary), 0);
+    assert_true(binary);
+    assert_slice(plx_buf_slice(&to), "\2\6\3room:abindata");
+    plx_buf_fini(&to);
     plx_event_unref(e);
 }
 
@@ -461,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_encode_binary),
         cmocka_unit_test(test_encode_too_big),
         cmocka_unit_test(test_broadcast),
+        cmocka_unit_test(test_binary_broadcast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

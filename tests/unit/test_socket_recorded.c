@@ -90,12 +90,14 @@ static void deliver(const fake_request *r)
 
     for (size_t i = 0; i < client_count; i++) {
         client *c = &clients[i];
-        plx_blob *blob;
+        plx_buf frame;
+        bool binary;
         if (c->closed || !plx_socket_find(c->socket, e->topic) || strcmp(c->session, r->from) == 0)
             continue;
-        blob = plx_encode_event(c->vsn, c->vsn == PLX_V2, false, e);
-        if (blob)
-            add_frame(c, blob->tag == 1 ? "base64" : "text", plx_slice_make(blob->data, blob->len));
+        plx_buf_init(&frame, 0);
+        if (plx_encode_broadcast(c->vsn, c->vsn == PLX_V2, false, e, &frame, &binary) == 0)
+            add_frame(c, binary ? "base64" : "text", plx_buf_slice(&frame));
+        plx_buf_fini(&frame);
     }
     plx_event_unref(e);
 }
