@@ -371,6 +371,11 @@ const char *plx_conn_refusal(const plx_conn *c)
     return c->refused;
 }
 
+uint64_t plx_conn_unwilling_at(const plx_conn *c)
+{
+    return c->unwilling_ms;
+}
+
 uint64_t plx_conn_up_since(const plx_conn *c)
 {
     return c->since_ms;

@@ -66,6 +66,9 @@ void plx_conn_greet(plx_conn *c, plx_command *command);
 bool plx_conn_up(const plx_conn *c);
 /* plx_now_ms() when it came up; meaningful while it is up. */
 uint64_t plx_conn_up_since(const plx_conn *c);
+/* plx_now_ms() when Redis last answered that it takes no writes at present (out of memory, a
+ * replica, loading, ...); 0: never. */
+uint64_t plx_conn_unwilling_at(const plx_conn *c);
 /* From inside a callback with PLX_E_STORE: the error that Redis answered with, shortened and in
  * printable ASCII; empty otherwise. Valid until the callback returns. */
 const char *plx_conn_refusal(const plx_conn *c);

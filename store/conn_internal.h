@@ -44,8 +44,9 @@ struct plx_conn {
     plx_list queue, sent, again, failed;
     plx_later fail;
     size_t outstanding_bytes;
-    uint64_t since_ms; /* of the state */
-    uint64_t heard_ms; /* last bytes from Redis */
+    uint64_t since_ms;     /* of the state */
+    uint64_t heard_ms;     /* last bytes from Redis */
+    uint64_t unwilling_ms; /* when it last refused whatever writes; 0: never */
     uint64_t complained_ms;
     unsigned backoff_ms;
     bool attempted;    /* the first attempt has come to an end */

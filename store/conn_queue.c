@@ -138,8 +138,21 @@ static void keep_refusal(plx_conn *c, const char *text)
     c->refused[n] = '\0';
 }
 
+/* Whether the error says that no write would have been taken, whoever had asked. */
+static bool is_unwilling(const char *text)
+{
+    static const char *const words[] = {"READONLY ", "OOM ",  "MISCONF ",    "NOREPLICAS ",
+                                        "LOADING ",  "BUSY ", "MASTERDOWN ", "CLUSTERDOWN "};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(text, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
 static void answer_error(plx_conn *c, plx_pending *p, const redisReply *reply)
 {
+    if (is_unwilling(reply->str))
+        c->unwilling_ms = plx_now_ms();
     if (p->flags & PLX_SEND_GREETING)
         plx_conn_break(c, reply->str);
     else

@@ -6,8 +6,8 @@
  * Nothing is removed before it is done, and the claim is a deadline that the winner
  * renews: if it dies, another worker wins the rest. Nobody is declared dead because
  * Redis stood still: a worker sweeps only after its connections have worked for a
- * whole lease period, which gave the living time for a sign of life, and a claim
- * that took long to arrive claims nobody.
+ * whole lease period and Redis took writes, which gave the living time for a sign of
+ * life, and a claim that took long to arrive claims nobody.
  *
  * Entries go by the owner that is written in them, not by an index: one that is in
  * the list of topics for nothing, or was lost from some index, does no harm.
@@ -339,7 +339,8 @@ static void looked(const plx_done *done, int err, const redisReply *reply)
         return;
     if (name.len > 0)
         start_job(sw, name);
-    if (due && sw->job_count < JOBS)
+    if (due && sw->job_count < JOBS &&
+        plx_store_writable_for_ms(sw->store) >= PLX_OWNER_DEADLINE_MS)
         look(sw, now);
 }
 

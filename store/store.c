@@ -42,6 +42,13 @@ uint64_t plx_store_up_for_ms(const plx_store *s)
     return plx_now_ms() - (commands > pubsub ? commands : pubsub);
 }
 
+uint64_t plx_store_writable_for_ms(const plx_store *s)
+{
+    uint64_t up = plx_store_up_for_ms(s), refused = plx_conn_unwilling_at(s->conn);
+    uint64_t since = refused ? plx_now_ms() - refused : up;
+    return up < since ? up : since;
+}
+
 /* A watch may remove itself, or any other, from inside its callback; then `next` is read before.
  * One that is removed while it is next must not be called: hence the search from the front. */
 static void tell_watches(plx_store *s, bool up)

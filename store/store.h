@@ -61,6 +61,9 @@ bool plx_store_up(const plx_store *s);
 /* For how long both have worked without a break, in ms; 0 when down. Leases of others may be judged
  * only after a whole lease period of that (an outage of Redis ends nobody). */
 uint64_t plx_store_up_for_ms(const plx_store *s);
+/* The same, and for how long Redis hasn't refused to write: the living could give no sign of life.
+ * Whoever ends others asks this, after something that would have been refused. */
+uint64_t plx_store_writable_for_ms(const plx_store *s);
 
 /* From inside a callback with PLX_E_STORE: the error that Redis answered with, shortened and in
  * printable ASCII; empty when its answer was odd instead. Valid until the callback returns. */

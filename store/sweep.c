@@ -5,11 +5,11 @@
  * somebody looks. So a poll costs no extra command, and a session is looked at
  * about once in its life span.
  *
- * Nobody is declared dead because Redis stood still: a worker sweeps only after
- * its connections have worked for a whole lease period, and a look that took long
- * to arrive is answered "late" by the script. A process that lives for one request
- * can't know that: such processes note in Redis when they were there, and sweep when
- * none of the pauses between them was long (plx_session_sweep_once).
+ * Nobody is declared dead because Redis stood still or took no writes: a worker sweeps
+ * only after its connections have worked, and none was refused, for a whole lease period, and a
+ * look that took long to arrive is answered "late" by the script. A process that lives for one
+ * request can't know that: such processes note in Redis when they were there, and sweep when none
+ * of the pauses between them was long (plx_session_sweep_once).
  */
 #include "store/sweep.h"
 #include "base/alloc.h"
@@ -126,7 +126,10 @@ static void due(const plx_done *done, int err, const redisReply *reply)
                  !plx_reply_u64(plx_reply_at(reply, 1), &more)))
         err = plx_store_odd("sweep list");
     sw->more = !err && more != 0;
-    for (size_t i = 0; !err && !sw->stopped && i < plx_reply_count(sids); i++)
+    /* A single request (CGI) has asked for how long all writes were taken. */
+    bool may = sw->once || plx_store_writable_for_ms(sw->store) >= PLX_LEASE_MS;
+    sw->more = sw->more && may;
+    for (size_t i = 0; !err && may && !sw->stopped && i < plx_reply_count(sids); i++)
         look(sw, plx_reply_slice(plx_reply_at(sids, i)), plx_reply_slice(plx_reply_at(reply, 0)));
     one_answered(sw);
 }

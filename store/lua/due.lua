@@ -4,6 +4,7 @@
 
 local now = text(now_ms())
 local limit, count = tonumber(ARGV[1]), redis.call('ZCOUNT', list, '-inf', now)
+if count > 0 then redis.call('ZADD', list, 'XX', '0', '') end -- nothing; refused where writes are
 local skip = count > limit and tonumber(ARGV[2]) % (count - limit + 1) or 0
 return {now, count > limit and 1 or 0,
   redis.call('ZRANGEBYSCORE', list, '-inf', now, 'LIMIT', skip, limit)}

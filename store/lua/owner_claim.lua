@@ -21,6 +21,7 @@ end
 local live, dead = first_due(KEYS[1]), first_due(KEYS[2])
 local name, seen = live or dead, tonumber(ARGV[2])
 if not name then return {text(now), 0, ''} end
+if seen == 0 then redis.call('ZADD', KEYS[2], 'XX', '0', '') end -- nothing; refused where writes are
 if seen == 0 or now - seen > tonumber(ARGV[3]) then return {text(now), 1, ''} end
 -- First of all writes: so a Redis that is out of memory, which fails those who live as well, refuses.
 redis.call('ZADD', KEYS[2], text(now + tonumber(ARGV[1])), name)

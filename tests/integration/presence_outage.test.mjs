@@ -107,6 +107,8 @@ describe('presence and Redis', { concurrency: 5 }, () => {
   for (const [what, gone, back] of [
     ['is stopped', (redis) => redis.stop('SIGKILL'), (redis) => redis.start()],
     ['stands still', (redis) => redis.pause(), (redis) => redis.resume()],
+    ['takes no writes', (redis) => redisCommand({ path: redis.socket }, 'CONFIG', 'SET', 'maxmemory', '1'), (redis) => redisCommand({ path: redis.socket }, 'CONFIG', 'SET', 'maxmemory', '0')],
+    ['is only a replica', (redis) => redisCommand({ path: redis.socket }, 'REPLICAOF', '127.0.0.1', '1'), (redis) => redisCommand({ path: redis.socket }, 'REPLICAOF', 'NO', 'ONE')],
   ])
     test(`Redis ${what} for ${AWAY_MS / 1000} s: nobody is declared gone`, TIMEOUT, () => through({}, async ({ stack, redis, members, before }) => {
       const told = soFar(members);

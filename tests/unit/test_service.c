@@ -63,13 +63,13 @@ static int worker(unsigned index, void *data)
 static void test_run(void **state)
 {
     static service s;
-    plx_workers workers = {.count = 2, .grace_ms = 1000, .run = worker, .data = &s};
+    plx_workers workers = {.count = 2, .grace_ms = 20000, .run = worker, .data = &s};
     char dir[] = "/tmp/plx-service-XXXXXX", text[80];
     plx_listen_addr addr;
     plx_buf problem;
 
     (void)state;
-    alarm(30); /* a worker that finds something wrong is started again and again */
+    alarm(120); /* a worker that finds something wrong is started again and again */
     plx_buf_init(&problem, 0);
     assert_non_null(mkdtemp(dir));
     snprintf(s.path, sizeof s.path, "%s/sock", dir);
