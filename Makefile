@@ -118,7 +118,7 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_store_watch_add plx_store_watch_remove plx_mailbox_set plx_control_set plx_mailbox_supersede \
             plx_session_sweep_start plx_session_poll plx_session_look plx_session_recall plx_session_post \
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
-            plx_session_create plx_session_due_start plx_session_due_drain plx_session_due_busy plx_session_due_stop plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
+            plx_session_create plx_session_due_start plx_session_due_drain plx_session_due_busy plx_session_due_stop plx_session_unattended plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
 $(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_again $(B)/unit/test_lp_connect: \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)

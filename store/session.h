@@ -260,6 +260,9 @@ void plx_session_due_start(plx_store *s, plx_session_due *due);
 void plx_session_due_drain(plx_store *s);
 bool plx_session_due_busy(const plx_store *s);
 void plx_session_due_stop(plx_store *s);
+/* No client waits any more for what is in this session's inbox, which the holder of its lease
+ * works. Should that one die, a look at what is due goes on with it. */
+void plx_session_unattended(plx_store *s, plx_slice sid);
 
 /* What comes through this worker's mailbox. A lost note costs only latency. */
 typedef struct plx_mailbox {

@@ -55,6 +55,11 @@ void plx_due_list(plx_store *s, plx_slice sid, uint64_t delay_ms)
     plx_script_send(s, &c, ignored, PLX_DONE(NULL, NULL));
 }
 
+void plx_session_unattended(plx_store *s, plx_slice sid)
+{
+    plx_due_list(s, sid, PLX_DUE_CLAIM_MS);
+}
+
 /* ---- one session */
 
 typedef struct firing {

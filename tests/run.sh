@@ -75,12 +75,12 @@ run_unit() {
     echo "$passed $failed" >"$out.count"
 }
 
-# run_suite BUILD SUITE: one file of node tests. One that hangs is ended after five minutes, with
+# run_suite BUILD SUITE: one file of node tests. One that hangs is ended after ten minutes, with
 # whatever it says on SIGTERM; the limit is for the day when something is broken.
 run_suite() {
     local build=$1 suite=$2 out=$3 p f status
     watch_sanitizers "$out"
-    POLLUX_BUILD=$build timeout --foreground -k 10 "${POLLUX_SUITE_SECONDS:-300}" \
+    POLLUX_BUILD=$build timeout --foreground -k 10 "${POLLUX_SUITE_SECONDS:-600}" \
         node --test-reporter=spec --test-reporter-destination=stdout \
         --test-reporter=tap --test-reporter-destination="$out.tap" \
         tests/*/"$suite.test.mjs" >"$out.log" 2>&1

@@ -166,8 +166,9 @@ static void ask(lp_post *p)
 
 /* What is in the inbox is worked in its turn, however long an application thinks about what stands
  * before it; the replies come with a poll. On 408 every client would throw its session away, and
- * ask that application about all of its joins anew. Should the lease's holder die, it is still
- * asked for from here, because the client has no more reason to. */
+ * ask that application about all of its joins anew. The client has no more reason to ask: should
+ * the lease's holder die, it is still asked for from here; and should that be this worker, by
+ * whoever looks at what is due. */
 static void keep(lp_post *p)
 {
     plx_http_request *http = p->http;
@@ -178,6 +179,7 @@ static void keep(lp_post *p)
     }
     p->http = NULL;
     p->kept = true;
+    plx_session_unattended(p->lp->store, sid_of(p));
     ev_timer_set(&p->window, KEPT_S, 0.);
     ev_timer_start(p->lp->loop, &p->window);
     plx_lp_answer_status(http, p->status);

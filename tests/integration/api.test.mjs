@@ -252,7 +252,7 @@ describe('publishing', { concurrency: 4 }, () => {
       const keys = (await redisCommand({ path: redisSocket() }, 'KEYS', `plx:{t:${topic}}:key:*`)).match(/plx:[^\r]+/g);
       assert.equal(keys.length, 1);
       const ttl = Number(/:(\d+)/.exec(await redisCommand({ path: redisSocket() }, 'TTL', keys[0]))[1]);
-      assert.ok(ttl > 285 && ttl <= 300, `ttl ${ttl}`);
+      assert.ok(ttl > 240 && ttl <= 300, `ttl ${ttl}`);
       // When that is over, the key is new again.
       await redisCommand({ path: redisSocket() }, 'PEXPIRE', keys[0], 1);
       await until('the key to expire', async () => /\$0|\*0/.test(await redisCommand({ path: redisSocket() }, 'KEYS', keys[0])));
@@ -395,7 +395,7 @@ describe('info and metrics', { concurrency: 1 }, () => {
       const r = await stack.api.call('GET', '/info');
       assert.equal(r.status, 200, r.text);
       info = r.json;
-      return info.sockets.websocket === before.sockets.websocket + 1 && info.sockets.longpoll >= before.sockets.longpoll + 1
+      return info.workers.length === 4 && info.sockets.websocket === before.sockets.websocket + 1 && info.sockets.longpoll >= before.sockets.longpoll + 1
         && info.channels.websocket > before.channels.websocket && info.polls_waiting >= 1;
     }, 5000 * SLOW);
     assert.match(info.version, /^\d+\.\d+\.\d+$/);
@@ -588,8 +588,8 @@ describe('channels that an application answers for', { concurrency: 1 }, () => {
     await app.asked({ hook: 'push' });
     const begin = Date.now();
     assert.equal(await unsubscribe(`user_socket:${user}`, topic), 2);
-    await until('the closes', () => tabs.every((c) => c.closes === 1), 3000 * SLOW);
-    assert.ok(Date.now() - begin < 3000 * SLOW);
+    await until('the closes', () => tabs.every((c) => c.closes === 1));
+    assert.ok(Date.now() - begin < 15000, 'it does not wait for the application'); // which has 20 s
     const left = await app.asked({ hook: 'leave' }, 2);
     assert.deepEqual(left.map((q) => [q.reason, q.topic]), [['closed', topic], ['closed', topic]]);
     const { families } = await metrics();

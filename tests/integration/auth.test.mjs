@@ -11,7 +11,7 @@ import { request } from '../lib/http.mjs';
 import { answer, join, page } from '../lib/phoenix.mjs';
 import { openFiles } from '../lib/proc.mjs';
 import { startWs } from '../lib/servers.mjs';
-import { API_KEY, bin, SLOW, startStack } from '../lib/stack.mjs';
+import { API_KEY, bin, freePort, SLOW, startStack } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 import { frame, openWs, OP, RawWs } from '../lib/ws.mjs';
 
@@ -88,7 +88,7 @@ const stranger = () => cookie(`sid=stranger-${++guests}`);
 const recovered = (transport) => until('the hook to be asked again', async () => (await connect(transport, stranger())) === 'open', 20000 * SLOW, 100);
 
 before(async () => {
-  app = await new Application().start();
+  app = await new Application().start(await freePort()); // it goes and comes again
   stack = await startStack({ config: { text: config(app) } });
 });
 after(async () => {
@@ -345,6 +345,7 @@ describe('while the application is asked', () => {
   test('clients go away, and nothing of them is left', TIMEOUT, async () => {
     const [worker] = stack.workers('ws');
     const files = () => openFiles(worker);
+    const before = files();
     app.forget();
     app.hold();
     const ws = stack.address('ws');
@@ -355,9 +356,10 @@ describe('while the application is asked', () => {
       gone.push(raw);
     }
     await app.count(16); // as many as are asked at a time
-    const held = files();
+    await until('all to be accepted', () => files() >= before + 30);
     for (const raw of gone) raw.abort({ reset: true });
-    await until('the worker to let go of them', () => files() <= held - 30);
+    // The questions under way stay.
+    await until('the worker to let go of them', () => files() <= before + 16);
     app.release(ok({ user_id: 1 }));
   });
 
@@ -411,7 +413,7 @@ describe('while the application is asked', () => {
     child.stderr.on('data', (d) => {
       err += d;
     });
-    const exit = new Promise((resolve) => child.once('exit', resolve));
+    const exit = new Promise((resolve) => child.once('close', resolve));
     await app.count(1);
     assert.equal(out, '');
     app.release(ok({ user_id: 1 }));

@@ -140,11 +140,11 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
       for (let round = 0; round < 3; round++) {
         const before = stack.pid('redis');
         process.kill(before, 'SIGKILL');
-        await until('everything to work again', async () => stack.pid('redis') !== before && (await stack.api.health()).status === 200, 2000 * SLOW);
+        await until('everything to work again', async () => ![before, undefined].includes(stack.pid('redis')) && (await stack.api.health()).status === 200);
         assert.equal((await request(`${stack.url}/`)).status, 200);
         assert.equal((await request(`${stack.url}/relay/longpoll?vsn=2.0.0`)).json?.status, 410);
-        assert.match(stack.log.text, new RegExp(`redis-server \\(pid ${before}\\) was killed by signal 9`));
-        await until('word of it', () => stack.log.text.includes(`redis-server runs again (pid ${stack.pid('redis')})`), 2000 * SLOW);
+        await until('word of its end', () => stack.log.text.includes(`redis-server (pid ${before}) was killed by signal 9`));
+        await until('word of the new one', () => stack.log.text.includes(`redis-server runs again (pid ${stack.pid('redis')})`));
       }
       const body = await within('the parked poll', 10000 * SLOW, poll);
       assert.ok(body, 'the poll got no usable answer');
@@ -152,10 +152,10 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
       // The WebSocket worker has a back-off of its own; until then a join is answered "unavailable".
       await until('a join', () => {
         ws.send('["1","1","room:x","phx_join",{}]');
-        return ws.next(2000 * SLOW).then((e) => /"ok"/.test(e.text));
-      }, 2000 * SLOW);
+        return ws.next().then((e) => /"ok"/.test(e?.text));
+      });
       await stack.api.publish('room:x', 'said', { n: 1 });
-      assert.equal((await ws.next(2000 * SLOW)).text, '[null,null,"room:x","said",{"n":1}]');
+      assert.equal((await ws.next()).text, '[null,null,"room:x","said",{"n":1}]');
       assert.deepEqual([...stack.workers('fcgi'), ...stack.workers('ws')], workers);
     } finally {
       await stack.stop();
@@ -166,7 +166,7 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
     const stack = await startStack();
     const before = stack.pid('redis');
     process.kill(before, 'SIGKILL');
-    await until('the new one', () => stack.pid('redis') !== before, 2000 * SLOW);
+    await until('the new one', () => ![before, undefined].includes(stack.pid('redis')));
     const all = descendants(stack.child.pid);
     process.kill(children(stack.child.pid)[0], 'SIGKILL');
     await until('pollux dev to end', () => stack.exit, 5000 * SLOW);
@@ -261,7 +261,7 @@ describe('pollux dev, when something is wrong', { concurrency: 2 }, () => {
     assert.equal(r.status, 1);
     assert.match(r.stderr, /given Redis does not answer: Connection refused/);
     assert.doesNotMatch(r.stderr, /geheim/);
-    assert.ok(Date.now() - begun < 8000 * SLOW);
+    assert.ok(Date.now() - begun < 20000 * SLOW);
   });
 
   test('wrong command lines: exit status 2, nothing on stdout', () => {

@@ -214,10 +214,15 @@ describe('presence', { concurrency: 4 }, () => {
       clients.push(ws);
     }
     await until('all', async () => (await published(stack.api, topic, true)).count === 6, 5000 * SLOW);
-    for (let e; (e = await clients[5].next(500));) {
+    const read = async (ms) => {
+      const e = await clients[5].next(ms);
+      if (e === null) return false;
       const [, , , event, payload] = JSON.parse(e.text);
       if (event === 'presence_count') counts.push(payload.count);
-    }
+      return true;
+    };
+    while (counts.at(-1) !== 6) assert.ok(await read(), `the number of all: ${counts}`);
+    while (await read(500));
     assert.equal(counts.at(-1), 6);
     const r = await stack.api.call('GET', `/presence?topic=${topic}`);
     assert.equal(r.status, 422);

@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import { describe, test } from 'node:test';
 import { follow, published, refsOf } from '../lib/people.mjs';
 import { answer, page } from '../lib/phoenix.mjs';
+import { signal } from '../lib/proc.mjs';
 import { redisCommand } from '../lib/resp.mjs';
 import { Redis } from '../lib/servers.mjs';
 import { SLOW, startStack, tempDir } from '../lib/stack.mjs';
@@ -64,7 +65,7 @@ async function endsWell(stack, members) {
   await agreed(stack, members, MEMBERS.length - 1);
   const silent = members.filter((m) => m.transport === 'websocket');
   for (const m of silent) m.page.close();
-  for (const pid of stack.workers('ws')) process.kill(pid, 'SIGKILL');
+  for (const pid of stack.workers('ws')) signal(pid, 'SIGKILL');
   const rest = members.filter((m) => m.transport === 'longpoll');
   const left = await agreed(stack, rest, rest.length);
   assert.deepEqual(names(left).sort(), rest.map((m) => m.user).sort());

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { children } from '../lib/proc.mjs';
+import { children, signal } from '../lib/proc.mjs';
 import { redisCommand } from '../lib/resp.mjs';
 import { Redis, startFcgi } from '../lib/servers.mjs';
 import { SLOW, tempDir } from '../lib/stack.mjs';
@@ -32,14 +32,6 @@ socket "/s" {
     channel "others:*" { backend = "relay" reply = true relay_to = "others" }
 }
 `;
-
-const signal = (pid, name) => {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // it is gone already
-  }
-};
 
 /** What may happen to a system, each for a while. */
 const blows = {

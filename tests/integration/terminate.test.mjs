@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { LongPollClient } from '../lib/longpoll.mjs';
+import { kill, signal } from '../lib/proc.mjs';
 import { BUILD, SLOW, startStack, tempDir } from '../lib/stack.mjs';
 import { sleep, until } from '../lib/wait.mjs';
 import { openWs } from '../lib/ws.mjs';
@@ -80,7 +81,7 @@ async function toldOf(told, clients, reason, ms) {
   }
 }
 
-/** Whose connection ends within a moment. */
+/** Whose connection has ended, or does within a moment. */
 async function ended(client) {
   for (let e; (e = await client.ws.next(500));) if (e.type === 'eof' || e.type === 'close') return true;
   return false;
@@ -88,13 +89,14 @@ async function ended(client) {
 
 describe('the end of a membership', { concurrency: 3 }, () => {
   test('a WebSocket worker is killed', TIMEOUT, () => withStack({ fcgi: 1, ws: 2 }, async (stack, { told }) => {
-    const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => onWebSocket(stack, n)));
+    // So many that each worker has some of them.
+    const clients = await Promise.all(Array.from({ length: 24 }, (_, n) => onWebSocket(stack, n)));
     const [left, stopped, ...rest] = clients;
     left.ws.send(JSON.stringify(['1', '3', left.topic, 'phx_leave', {}]));
     stopped.ws.send(JSON.stringify(['1', '3', stopped.topic, 'leave_me', {}]));
     await toldOf(told, [left], 'left', 5000 * SLOW);
     await toldOf(told, [stopped], 'closed', 5000 * SLOW);
-    process.kill(stack.workers('ws')[0], 'SIGKILL');
+    await kill(stack.workers('ws')[0]);
     const dead = await Promise.all(rest.map(ended));
     const [gone, alive] = [rest.filter((_, i) => dead[i]), rest.filter((_, i) => !dead[i])];
     assert.ok(gone.length > 0 && alive.length > 0, `${gone.length} of ${rest.length} were on that worker`);
@@ -109,7 +111,7 @@ describe('the end of a membership', { concurrency: 3 }, () => {
   test('all are killed; who tells of it is killed over it', TIMEOUT, () => withStack({ fcgi: 2, ws: 2 }, async (stack, { told, fatal, isFatal }) => {
     const clients = await Promise.all(Array.from({ length: 12 }, (_, n) => onWebSocket(stack, n)));
     fatal();
-    for (const kind of ['ws', 'fcgi']) for (const pid of stack.workers(kind)) process.kill(pid, 'SIGKILL');
+    for (const kind of ['ws', 'fcgi']) for (const pid of stack.workers(kind)) signal(pid, 'SIGKILL');
     // New workers judge after a whole lease of their own; and then once more.
     await toldOf(told, clients, 'closed', 2 * LEASE_MS + 2 * LEASE_MS + 6000 * SLOW);
     assert.equal(isFatal(), false, 'one was killed');
@@ -124,7 +126,7 @@ describe('the end of a membership', { concurrency: 3 }, () => {
       setTimeout(() => c.lp.pollConn?.abort({ reset: true }), 200);
     });
     await sleep(300);
-    process.kill(stack.workers('fcgi')[0], 'SIGKILL');
+    await kill(stack.workers('fcgi')[0]);
     fatal();
     await toldOf(told, clients, 'expired', LIFE_MS + 15000 * SLOW);
     assert.equal(isFatal(), false, 'one was killed over it');

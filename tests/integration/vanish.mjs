@@ -9,7 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { FcgiConn, fcgiRequest } from '../lib/fcgi.mjs';
 import { HOOK_SECRET, HookApp } from '../lib/hook_app.mjs';
-import { children, openFiles } from '../lib/proc.mjs';
+import { children, openFiles, signal } from '../lib/proc.mjs';
 import { Redis, startFcgi, startWs } from '../lib/servers.mjs';
 import { SLOW, tempDir } from '../lib/stack.mjs';
 import { random } from '../lib/storm.mjs';
@@ -255,7 +255,7 @@ class World {
         process.kill(program.pid, 'SIGHUP');
       } else if (i % 4 === 3) {
         const pids = children(program.pid);
-        if (pids.length > 0) process.kill(rng.pick(pids), 'SIGKILL');
+        if (pids.length > 0) signal(rng.pick(pids), 'SIGKILL');
       } else if (!state.calm) {
         this.redis.pause();
         await sleep(rng.between(50, 1000));

@@ -7,6 +7,7 @@ import { Api } from '../lib/api.mjs';
 import { request } from '../lib/http.mjs';
 import { LongPollClient } from '../lib/longpoll.mjs';
 import { answer, join, page } from '../lib/phoenix.mjs';
+import { signal } from '../lib/proc.mjs';
 import { API_KEY, bin, BUILD, SLOW, startStack } from '../lib/stack.mjs';
 import { sleep, until, within } from '../lib/wait.mjs';
 import { apache, letIn, lighttpd, nginxWithSnippet, snippet } from '../lib/webservers.mjs';
@@ -161,6 +162,7 @@ describe('web servers', { concurrency: 2 }, () => {
 
   for (const [name, start] of Object.entries(CGI))
     test(`plain CGI under ${name}: connect, join, push, poll, API`, TIMEOUT, () => withServer(name, start, async (server, api) => {
+      const topic = `acked:cgi${counter++}`;
       const clients = [];
       for (let i = 0; i < 2; i++) {
         const c = new LongPollClient(`${server.url}/relay/longpoll`);
@@ -168,15 +170,15 @@ describe('web servers', { concurrency: 2 }, () => {
         c.onMessage = (m) => c.got.push(m);
         await c.open();
         c.start();
-        await c.send([c.message('acked:cgi', 'phx_join', {})]);
+        await c.send([c.message(topic, 'phx_join', {})]);
         clients.push(c);
       }
       await until('both joined', () => clients.every((c) => c.got.length === 1), 10000 * SLOW);
       for (const c of clients) c.got.length = 0;
-      await clients[0].send([clients[0].message('acked:cgi', 'm', { n: 1 })]);
+      await clients[0].send([clients[0].message(topic, 'm', { n: 1 })]);
       await until('the push at both', () => clients[1].got.length === 1 && clients[0].got.length === 2, 10000 * SLOW);
       assert.deepEqual(clients[0].got.map((m) => m[3]), ['m', 'phx_reply'], 'the reply follows the broadcast');
-      await api.publish('acked:cgi', 'm', { n: 2 });
+      await api.publish(topic, 'm', { n: 2 });
       await until('the published at both', () => clients.every((c) => c.got.filter((m) => m[3] === 'm').length === 2), 10000 * SLOW);
       await conversation(server, api, ['longpoll', 'longpoll']);
       for (const c of clients) {
@@ -208,7 +210,7 @@ describe('a proxy that repeats requests', () => {
       let n = 0;
       for (let kills = 0; kills < 8; kills++) {
         const pids = stack.workers('fcgi');
-        process.kill(pids[kills % pids.length], 'SIGKILL');
+        signal(pids[kills % pids.length], 'SIGKILL');
         for (const end = Date.now() + 600; Date.now() < end; await sleep(50)) {
           const r = await stack.api.call('POST', '/publish', { topic, event: 'm', payload: { n }, key: `${topic}.${n}` }).catch(() => null);
           if (r?.status === 200) n++;

@@ -8,7 +8,7 @@ export class Api {
     this.key = key;
   }
 
-  call(method, path, body, { headers = {}, ms = 15000 } = {}) {
+  call(method, path, body, { headers = {}, ms = 30000 } = {}) {
     return request(this.base + path, {
       method,
       headers: { Authorization: `Bearer ${this.key}`, 'Content-Type': 'application/json', ...headers },

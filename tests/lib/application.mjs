@@ -17,7 +17,7 @@ export class Application extends HookApp {
   }
 
   /** Waits until so many questions were asked since forget(). */
-  count(n, ms = 10000) {
+  count(n, ms = 20000) {
     return until(`${n} questions, not ${this.questions.length}`, () => this.questions.length >= n, ms);
   }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { alive, descendants, mentioning } from './proc.mjs';
+import { alive, descendants, mentioning, signal } from './proc.mjs';
 import { BUILD, ROOT, SLOW, tempDir } from './stack.mjs';
 import { until } from './wait.mjs';
 
@@ -60,7 +60,7 @@ export class Example {
       await until('its processes to be gone', () => !all.some(alive) && mentioning(this.dir).length === 0, limit);
       assert.deepEqual(fs.readdirSync(this.dir), [], 'files are left');
     } catch (e) {
-      for (const p of all) if (alive(p)) process.kill(p.pid, 'SIGKILL');
+      for (const p of all) if (alive(p)) signal(p.pid, 'SIGKILL');
       throw new Error(`${e.message}\n--- log ---\n${this.log}`);
     } finally {
       fs.rmSync(this.dir, { recursive: true, force: true });

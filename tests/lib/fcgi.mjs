@@ -76,7 +76,7 @@ export class FcgiConn {
   }
 
   /** The next record {type, id, data}; throws at the end of the connection. */
-  async readRecord(ms = 15000) {
+  async readRecord(ms = 30000) {
     return this.conn.wait('FastCGI record', ms, () => {
       const b = this.conn.buffer;
       if (b.length >= 8) {
@@ -93,7 +93,7 @@ export class FcgiConn {
   }
 
   /** Reads up to the end record: {status, headers, body, text, json, appStatus, protocolStatus}. */
-  async readResponse(ms = 15000) {
+  async readResponse(ms = 30000) {
     const out = [];
     for (;;) {
       const r = await this.readRecord(ms);
@@ -125,7 +125,7 @@ export function cgiAnswer(bytes) {
 }
 
 /** One request on a connection of its own. */
-export async function fcgiRequest(where, req, { ms = 15000 } = {}) {
+export async function fcgiRequest(where, req, { ms = 30000 } = {}) {
   const c = await new FcgiConn(where).connect();
   try {
     c.send(req);

@@ -57,7 +57,7 @@ export class HookApp {
   }
 
   /** The questions with these members, waited for until there are n. */
-  async asked(like, n = 1, ms = 10000) {
+  async asked(like, n = 1, ms = 20000) {
     const those = () => this.questions.filter((q) => Object.entries(like).every(([k, v]) => JSON.stringify(q[k]) === JSON.stringify(v)));
     await until(`${n} questions like ${JSON.stringify(like)}`, () => those().length >= n, ms)
       .catch((e) => { throw new Error(`${e.message}; there are ${JSON.stringify(those()).slice(0, 2000)}`); });

@@ -28,7 +28,7 @@ export class HttpConn {
     this.wake = null;
   }
 
-  async connect(ms = 5000) {
+  async connect(ms = 10000) {
     this.socket = net.connect(this.where);
     this.socket.setNoDelay?.(true);
     this.socket.on('data', (d) => {
@@ -98,7 +98,7 @@ export class HttpConn {
     throw e;
   }
 
-  async readHead(ms = 15000) {
+  async readHead(ms = 30000) {
     const end = await this.wait('response head', ms, () => {
       const i = this.buffer.indexOf(HEAD_END);
       if (i >= 0) return i;
@@ -119,7 +119,7 @@ export class HttpConn {
   }
 
   /** The next whole response: {status, headers, body}. */
-  async readResponse({ method = 'GET', ms = 15000 } = {}) {
+  async readResponse({ method = 'GET', ms = 30000 } = {}) {
     let head;
     do head = await this.readHead(ms);
     while (head.status >= 100 && head.status < 200 && head.status !== 101);
@@ -164,7 +164,7 @@ export class HttpConn {
   }
 
   /** Waits for the server to close the connection. */
-  async readEnd(ms = 5000) {
+  async readEnd(ms = 20000) {
     await this.wait('end of the connection', ms, () => (this.ended ? true : undefined));
   }
 }
@@ -176,7 +176,7 @@ const addressOf = (url) => ({ host: url.hostname, port: Number(url.port || 80) }
  * json, ms}. `json` is undefined when the body is none. A connection that ends early is an error
  * with code EARLY_END.
  */
-export async function request(url, { method = 'GET', headers = {}, body, ms = 15000, onConn } = {}) {
+export async function request(url, { method = 'GET', headers = {}, body, ms = 30000, onConn } = {}) {
   const u = new URL(url);
   // URL would re-encode the target: take it from the text, as the caller wrote it.
   const target = url.slice(url.indexOf(u.host) + u.host.length) || '/';

@@ -2,6 +2,7 @@
 // from /proc, so that the tests depend on no other tool and on no knowledge of how the programs
 // arrange themselves.
 import fs from 'node:fs';
+import { until } from './wait.mjs';
 
 const read = (path) => {
   try {
@@ -42,6 +43,22 @@ export function descendants(pid) {
 export function alive({ pid, start }) {
   const s = stat(pid);
   return s !== null && s.start === start && s.state !== 'Z';
+}
+
+/** Sends a signal to a process that may have ended by now. */
+export function signal(pid, name) {
+  try {
+    process.kill(pid, name);
+  } catch (e) {
+    if (e.code !== 'ESRCH') throw e;
+  }
+}
+
+/** Kills a process and waits for its end: its connections have ended, too. */
+export async function kill(pid) {
+  const start = stat(pid)?.start;
+  signal(pid, 'SIGKILL');
+  await until(`process ${pid} to end`, () => !alive({ pid, start }));
 }
 
 export const cmdline = (pid) => (read(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim();

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { alive, descendants } from './proc.mjs';
+import { alive, children, descendants, signal as send } from './proc.mjs';
 import { bin, freePort, SLOW } from './stack.mjs';
 import { until } from './wait.mjs';
 
@@ -44,7 +44,7 @@ export class Program {
       await until(`${this.name} to stop`, () => this.exit && !below.some(alive), ms);
     } finally {
       if (!this.exit) this.child.kill('SIGKILL');
-      for (const p of below) if (alive(p)) process.kill(p.pid, 'SIGKILL');
+      for (const p of below) if (alive(p)) send(p.pid, 'SIGKILL');
     }
     return this.exit;
   }
@@ -88,6 +88,7 @@ export async function startFcgi(dir, config, { workers = 1, under = [], ...optio
   const [command, ...args] = [...under, bin('pollux-fcgi'), '--config', config, '--listen', `unix:${where.path}`, '--workers', String(workers)];
   const program = new Program(command, args, options);
   await until('pollux-fcgi to listen', async () => program.exit || answers(where), (under.length ? 30000 : 5000) * SLOW);
+  await until('its workers', () => program.exit || children(program.pid).length >= workers, (under.length ? 30000 : 5000) * SLOW);
   assert.equal(program.exit, undefined, `pollux-fcgi ended: ${program.text}`);
   return { program, where };
 }
@@ -98,6 +99,7 @@ export async function startWs(dir, config, { workers = 1, under = [], ...options
   const [command, ...args] = [...under, bin('pollux-ws'), '--config', config, '--listen', `${where.host}:${where.port}`, '--workers', String(workers)];
   const program = new Program(command, args, options);
   await until('pollux-ws to listen', async () => program.exit || answers(where), (under.length ? 30000 : 5000) * SLOW);
+  await until('its workers', () => program.exit || children(program.pid).length >= workers, (under.length ? 30000 : 5000) * SLOW);
   assert.equal(program.exit, undefined, `pollux-ws ended: ${program.text}`);
   return { program, where };
 }

@@ -8,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Api } from './api.mjs';
-import { alive, children, descendants, listeners, mentioning } from './proc.mjs';
+import { alive, children, descendants, listeners, mentioning, signal as send } from './proc.mjs';
 import { until } from './wait.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -20,15 +20,26 @@ export const API_KEY = 'test-api-key-0123456789';
 /** Time limits are for a quiet machine; sanitizers and other load stretch them. */
 export const SLOW = Number(process.env.POLLUX_TEST_SLOW ?? (SANITIZED ? 3 : 1));
 
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const s = net.createServer();
-    s.once('error', reject);
-    s.listen(0, '127.0.0.1', () => {
-      const { port } = s.address();
-      s.close(() => resolve(port));
-    });
-  });
+// Ports that are asked for here and taken by a program later: none that the kernel gives to anybody
+// (from 32768 on) or `pollux dev` takes (20000 to 31999), and each process of tests has some of its own.
+const PORTS = { first: 10000, count: 9984, each: 32 };
+let portsAsked = 0;
+
+const isFree = (port) => new Promise((resolve) => {
+  const s = net.createServer();
+  s.once('error', () => resolve(false));
+  s.listen(port, '127.0.0.1', () => s.close(() => resolve(true)));
+});
+
+/** A port of 127.0.0.1 on which nobody listens, and which nobody else is given for a while. */
+export async function freePort() {
+  for (let tries = 0; tries < PORTS.count; tries++) {
+    // Its own ones first; when something sits on all of them, those of others.
+    const block = process.pid + Math.floor(tries / PORTS.each);
+    const port = PORTS.first + ((block * PORTS.each + (portsAsked++ % PORTS.each)) % PORTS.count);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('there is no free port');
 }
 
 export const tempDir = (name) => fs.mkdtempSync(path.join(os.tmpdir(), `pollux-${name}-`));
@@ -72,6 +83,25 @@ export class Stack {
     this.state = path.join(this.dir, 'state');
     this.configFile = path.join(this.dir, 'pollux.conf');
     fs.writeFileSync(this.configFile, this.configText);
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.launch(ms);
+        break;
+      } catch (e) {
+        await this.kill();
+        // Ports are chosen and then used: somebody may have been faster.
+        if (tries === 3 || !/in use/i.test(this.log.text)) throw new Error(`${e.message}\n--- log of pollux dev ---\n${this.log.tail()}`);
+        this.log.text = '';
+        this.exit = undefined;
+      }
+    }
+    this.port = Number(new URL(this.url).port);
+    this.api = new Api(`${this.url}/api`, API_KEY);
+    return this;
+  }
+
+  /** Runs `pollux dev`; resolves when it is ready. */
+  async launch(ms) {
     const args = ['dev', '--config', this.configFile, '--state', this.state, '--port', String(await freePort()),
       '--fcgi-workers', String(this.fcgi), '--ws-workers', String(this.ws), ...this.args];
     // The system must not outlive a test process that is killed.
@@ -86,22 +116,20 @@ export class Stack {
     this.child.stdout.on('data', (d) => {
       out += d;
     });
-    try {
-      await until('the line "ready URL"', () => out.includes('\n') || this.exit, ms);
-      const m = /^ready (http:\/\/127\.0\.0\.1:\d+)\/\n$/.exec(out);
-      assert.ok(m, `expected exactly one line "ready URL", got ${JSON.stringify(out)} (exit ${JSON.stringify(this.exit)})`);
-      this.url = m[1];
-    } catch (e) {
-      await this.kill();
-      throw new Error(`${e.message}\n--- log of pollux dev ---\n${this.log.tail()}`);
-    }
-    this.port = Number(new URL(this.url).port);
-    this.api = new Api(`${this.url}/api`, API_KEY);
-    return this;
+    await until('the line "ready URL"', () => out.includes('\n') || this.exit, ms);
+    const m = /^ready (http:\/\/127\.0\.0\.1:\d+)\/\n$/.exec(out);
+    assert.ok(m, `expected exactly one line "ready URL", got ${JSON.stringify(out)} (exit ${JSON.stringify(this.exit)})`);
+    this.url = m[1];
   }
 
+  /** Of a part; undefined while it is being started again. */
   pid(name) {
-    return Number(fs.readFileSync(path.join(this.state, 'run', `${name}.pid`), 'utf8'));
+    try {
+      return Number(fs.readFileSync(path.join(this.state, 'run', `${name}.pid`), 'utf8'));
+    } catch (e) {
+      if (e.code === 'ENOENT') return undefined;
+      throw e;
+    }
   }
 
   /** Pids of the workers of `fcgi` or `ws`. */
@@ -125,11 +153,11 @@ export class Stack {
     const all = [...descendants(this.child.pid)];
     this.child.kill('SIGKILL');
     await this.exited;
-    for (const p of all) if (alive(p)) process.kill(p.pid, 'SIGKILL');
+    for (const p of all) if (alive(p)) send(p.pid, 'SIGKILL');
   }
 
   /**
-   * Stops by SIGTERM; everything must be gone within 5 s, and no sanitizer may have spoken. status: of
+   * Stops by SIGTERM; everything must be gone soon, and no sanitizer may have spoken. status: of
    * its exit; null when the test ended a part and either outcome may win.
    */
   async stop({ signal = 'SIGTERM', status = 0 } = {}) {
@@ -143,7 +171,7 @@ export class Stack {
       await until('its processes to be gone', () => !all.some(alive) && mentioning(this.dir).length === 0, limit);
     } catch (e) {
       const left = all.filter(alive).map((p) => p.pid);
-      for (const pid of left) process.kill(pid, 'SIGKILL');
+      for (const pid of left) send(pid, 'SIGKILL');
       throw new Error(`${e.message}; left: ${left}\n${this.log.tail()}`);
     }
     fs.rmSync(this.dir, { recursive: true, force: true });

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { request } from './http.mjs';
-import { alive, descendants } from './proc.mjs';
+import { alive, descendants, signal } from './proc.mjs';
 import { Program } from './servers.mjs';
 import { freePort, ROOT, SLOW } from './stack.mjs';
 import { until } from './wait.mjs';
@@ -91,7 +91,7 @@ StartServers 1\nThreadsPerChild 32\nMaxRequestWorkers 64\nMinSpareThreads 8\nMax
 async function stopApache(server) {
   const below = descendants(server.pid);
   const again = setInterval(() => {
-    for (const p of below) if (alive(p)) process.kill(p.pid, 'SIGTERM');
+    for (const p of below) if (alive(p)) signal(p.pid, 'SIGTERM');
   }, 250);
   try {
     return await server.stop();

@@ -45,7 +45,7 @@ export class RawWs {
   }
 
   /** Sends the handshake; returns the HTTP answer ({status, headers, body?}). */
-  async connect(target, { headers = {}, key = newKey(), method = 'GET', version = 'HTTP/1.1', host, bare = false, ms = 10000 } = {}) {
+  async connect(target, { headers = {}, key = newKey(), method = 'GET', version = 'HTTP/1.1', host, bare = false, ms = 20000 } = {}) {
     await this.conn.connect();
     const upgrade = bare
       ? {}
@@ -92,7 +92,7 @@ export class RawWs {
   }
 
   /** The next event, or null when none comes within `ms`. */
-  async next(ms = 5000) {
+  async next(ms = 20000) {
     try {
       return await this.conn.wait('frame', ms, () => this.parse());
     } catch (e) {

@@ -202,7 +202,7 @@ static UNUSED bool run_until(struct ev_loop *loop, const unsigned *what, unsigne
     bool late = false;
     ev_timer t;
 
-    ev_timer_init(&t, hurry, 10, 0);
+    ev_timer_init(&t, hurry, 30, 0);
     t.data = &late;
     ev_now_update(loop);
     ev_timer_start(loop, &t);

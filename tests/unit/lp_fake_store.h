@@ -287,6 +287,13 @@ void __wrap_plx_session_due_stop(plx_store *s)
     due = NULL;
 }
 
+void __wrap_plx_session_unattended(plx_store *s, plx_slice sid);
+void __wrap_plx_session_unattended(plx_store *s, plx_slice sid)
+{
+    (void)s;
+    note("unattended %.*s", SID(sid));
+}
+
 void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,
                              uint64_t window_ms, uint64_t life_ms, plx_view_cb *cb, void *arg);
 void __wrap_plx_session_poll(plx_store *s, plx_slice sid, uint64_t q_cursor, uint64_t generation,

@@ -724,7 +724,7 @@ static void a_down_application_is_found_out(void **state)
 static void late_is_not_down(void **state)
 {
     world *w = *state;
-    plx_hook *hook = open_hook(w, 2000, PLX_BREAKER_FAILURES + 3);
+    plx_hook *hook = open_hook(w, 3000, PLX_BREAKER_FAILURES + 3);
     unsigned n = PLX_BREAKER_FAILURES + 3, total = 0, late = 0;
     outcome o[2 * (PLX_BREAKER_FAILURES + 3)];
     uint64_t begun = plx_now_ms();
@@ -735,7 +735,7 @@ static void late_is_not_down(void **state)
         plx_hook_ask(hook, plx_slice_of("{}"), none, 0, take, &o[i]);
     }
     assert_true(run_until(w->loop, &w->app.requests, n));
-    while (plx_now_ms() - begun < 1700)
+    while (plx_now_ms() - begun < 1800)
         ev_run(w->loop, EVRUN_NOWAIT);
     while (w->app.asking > 0)
         visit_answer(app_asking(&w->app, 0), 200, "{}");
@@ -794,7 +794,6 @@ static void a_name_that_takes_for_ever(void **state)
                                     .max_in_flight = 1};
     plx_hook *hook = plx_hook_open(w->hooks, &config);
     outcome slow = {0}, other = {0};
-    uint64_t before = plx_now_ms();
 
     w->app.serve = answer_ok;
     plx_hook_ask(hook, plx_slice_of("{}"), none, PLX_HOOK_REPEATABLE, take, &slow);
@@ -806,7 +805,6 @@ static void a_name_that_takes_for_ever(void **state)
     for (int i = 0; i < 10000 && resolving == 0; i++)
         usleep(1000); /* its thread may come late on a busy machine */
     assert_int_equal(resolving, 1);
-    assert_true(plx_now_ms() - before < 20000);
     resolving = 100;
 }
 

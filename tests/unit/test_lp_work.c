@@ -635,8 +635,8 @@ static void a_window_that_is_too_short_for_an_application(void **state)
     posted(0, PLX_POST_WAIT, 5, 0);
     ignore_trace();
     advance(1);
-    /* The lease's holder might die: nobody else asks for what the client need not send again. */
-    expect("A 200\ntake S1 5\n");
+    /* The lease's holder might die, and so might this worker: the client need not send it again. */
+    expect("unattended S1\nA 200\ntake S1 5\n");
     posted_work("S1", 3, 5, PLX_ENTRY_POST, "n" PUSH_A);
     published(0, 6);
     committed(0);

@@ -21,7 +21,7 @@ static void test_a_real_lease(void **state)
     assert_int_equal(swept(), 0);
     assert_true(score_of("", "longdead") == 1);
     WAIT(&r, swept() == 1);
-    assert_in_range(plx_store_up_for_ms(a), PLX_OWNER_DEADLINE_MS, PLX_OWNER_DEADLINE_MS + 5000);
+    assert_in_range(plx_store_up_for_ms(a), PLX_OWNER_DEADLINE_MS, PLX_OWNER_DEADLINE_MS + 10000);
     expect_nothing_left("longdead");
     assert_int_equal(read_state(a, "real").count, 1); /* not the dead one's */
     assert_int_equal(v.lost, 0);
@@ -29,9 +29,9 @@ static void test_a_real_lease(void **state)
     plx_store_close(v.store);
     uint64_t start = fixture_ms();
     WAIT(&r, read_state(a, "real").count == 0);
-    assert_in_range(fixture_ms() - start, 5000, PLX_OWNER_LEASE_MS + 500);
+    assert_in_range(fixture_ms() - start, 5000, PLX_OWNER_LEASE_MS + 5000);
     redisReply *now = redis_ask(&r, "TIME");
-    assert_in_range(atoll(now->element[0]->str) * 1000 - deadline + 1000, 0, 3000);
+    assert_in_range(atoll(now->element[0]->str) * 1000 - deadline + 1000, 0, 7000);
     freeReplyObject(now);
     expect_nothing_left(v.name);
     assert_int_equal(swept(), 2);
@@ -197,7 +197,7 @@ static void test_grace_of_the_dead(void **state)
 {
     (void)state;
     victim v;
-    rules.grace_ms = 1500;
+    rules.grace_ms = 4000;
     follow(&f, b, "grace");
     be_born(&v);
     assert_int_equal(track(v.store, "grace", "s1", "r1", "u1", "{}"), 0);

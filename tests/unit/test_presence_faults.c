@@ -24,7 +24,7 @@ static void test_late_flush_by_a_follower(void **state)
         uint64_t start = fixture_ms();
         track_and_die("late", ref, ref);
         WAIT(&r, f.count == i + 1);
-        assert_in_range(fixture_ms() - start, 0, 1500);
+        assert_in_range(fixture_ms() - start, 0, 6000);
     }
     assert_int_equal(roster_picture(a, ra, "late").count, 5);
     assert_int_equal(roster_picture(b, rb, "late").count, 5);
@@ -53,7 +53,7 @@ static void test_late_flush_by_the_next_change(void **state)
 static void test_grace_ends_without_its_worker(void **state)
 {
     (void)state;
-    rules.grace_ms = 500;
+    rules.grace_ms = 1500;
     plx_roster *roster = plx_roster_open(b, S("grace"), &rules);
     c = store_up(&r);
     assert_int_equal(track(c, "grace", "s1", "r1", "k", "{}"), 0);
@@ -267,7 +267,7 @@ static void test_clock_gone_back(void **state)
     uint64_t start = fixture_ms();
     assert_int_equal(track(a, "clock", "s3", "r3", "k", "{}"), 0);
     WAIT(&r, read_state(a, "clock").count == 3);
-    assert_in_range(fixture_ms() - start, 0, 3000);
+    assert_in_range(fixture_ms() - start, 0, 10000);
     unfollow(&f);
 }
 
@@ -281,8 +281,8 @@ static void test_ttls(void **state)
 {
     (void)state;
     const uint64_t window_ms = rules.window_ms;
-    rules.grace_ms = 400;
-    rules.window_ms = 1000; /* what waits for its flush is to be there still when we look */
+    rules.grace_ms = 4000;
+    rules.window_ms = 3000; /* what waits for its flush is to be there still when we look */
     plx_roster *roster = plx_roster_open(a, S("ttl"), &rules);
     assert_int_equal(track(a, "ttl", "s1", "r1", "k", "{}"), 0);
     assert_int_equal(track(a, "ttl", "s2", "r2", "k", "{}"), 0);

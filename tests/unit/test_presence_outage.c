@@ -69,7 +69,7 @@ static void test_many_untracks_over_an_outage(void **state)
     relaunch();
     uint64_t start = fixture_ms();
     WAIT(&r, read_state(a, "outage").count == 0);
-    assert_in_range(fixture_ms() - start, 0, 2000);
+    assert_in_range(fixture_ms() - start, 0, 10000);
     for (unsigned i = 0; i < 400; i++)
         assert_int_equal(x[i].called, 1);
 }

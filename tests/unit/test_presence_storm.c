@@ -232,7 +232,7 @@ static void test_trickle(void **state)
     assert_int_equal(x.failed, 0);
     printf("trickle: %u tracks, %zu diffs, at most %u in a second\n", n, f.count,
            most_in_a_second(&f));
-    assert_in_range(most_in_a_second(&f), slow ? 1 : 10, 25);
+    assert_in_range(most_in_a_second(&f), slow ? 1 : 4, 25);
     rules.window_ms = 50;
     unfollow(&f);
 }

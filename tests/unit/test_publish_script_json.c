@@ -186,7 +186,7 @@ static void test_long_payloads(void **state)
         assert_alike(plx_slice_make(text, sizeof text));
         text[0] = text[sizeof text - 1] = '"';
         assert_alike(plx_slice_make(text, sizeof text));
-        assert_true(fixture_ms() - start < 1000);
+        assert_true(fixture_ms() - start < 5000);
     }
 }
 

@@ -185,7 +185,7 @@ static void test_stopped_for_longer_than_the_timeout(void **state)
     assert_false(plx_store_up(s));
     kill(r.pid, SIGCONT);
     WAIT(&r, plx_store_up(s));
-    assert_true(plx_store_up_for_ms(s) < 1000);
+    assert_true(plx_store_up_for_ms(s) < 2000); /* it was up 600 ms and more before */
     plx_store_close(s);
 }
 

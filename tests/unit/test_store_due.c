@@ -177,12 +177,12 @@ static void test_replaced_and_cancelled(void **state)
     (void)state;
     look(2);
     post w = session_with_slots("t-two", "");
-    const plx_slot_timer first[] = {timer(1, "x", 200, "old"), timer(1, "y", 200, "never"),
-                                    timer(2, "x", 200, "gone")};
+    const plx_slot_timer first[] = {timer(1, "x", 1500, "old"), timer(1, "y", 1500, "never"),
+                                    timer(2, "x", 1500, "gone")};
     commit_timers("t-two", &w, first, 3);
     w = post_with(a, "t-two", "", 200, "again");
     const uint32_t drop[] = {2};
-    const plx_slot_timer then[] = {timer(1, "x", 400, "new"), timer(1, "y", 0, ""),
+    const plx_slot_timer then[] = {timer(1, "x", 2000, "new"), timer(1, "y", 0, ""),
                                    timer(1, "never was", 0, "")};
     const post next = commit(a, &(plx_commit){.sid = PLX_LIT("t-two"),
                                               .fence = w.fence,
