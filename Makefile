@@ -120,7 +120,7 @@ LP_FAKED := ev_timer_start ev_timer_stop plx_store_loop plx_store_config plx_sto
             plx_session_take plx_session_commit plx_session_renew plx_session_end plx_session_drop \
             plx_session_create plx_session_due_start plx_session_due_drain plx_session_due_busy plx_session_due_stop plx_session_unattended plx_topic_position plx_topic_since plx_topic_publish plx_feed_watch_start \
             plx_feed_watch_stop plx_feed_expect
-$(B)/unit/test_lp_poll $(B)/unit/test_lp_judge $(B)/unit/test_lp_info $(B)/unit/test_lp_work $(B)/unit/test_lp_presence $(B)/unit/test_lp_again $(B)/unit/test_lp_connect: \
+$(patsubst %,$(B)/unit/test_lp_%,again connect info judge order poll presence wake work): \
   LDFLAGS += $(LP_FAKED:%=-Wl,--wrap=%) $(PRESENCE_FAKED:%=-Wl,--wrap=%)
 # And for an application that answers hooks (tests/unit/fake_hook.h).
 HOOK_FAKED := plx_hook_open plx_hook_close plx_hook_ask plx_hook_ask_for plx_question_cancel plx_hook_complain

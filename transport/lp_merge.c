@@ -14,6 +14,7 @@ void plx_lp_topic_init(plx_lp_topic *t, uint32_t slot, uint64_t start, uint64_t 
                         .delivered = delivered,
                         .seen = delivered,
                         .last = UINT64_MAX,
+                        .sure = UINT64_MAX,
                         .open = open};
     plx_list_init(&t->node);
 }
@@ -251,7 +252,7 @@ size_t plx_lp_merge_run(plx_lp_merge *m, plx_buf *out)
         p = take_entry(m, PLX_CONTAINER(m->entries.next, plx_lp_entry, node), &a);
     for (plx_list *n = m->topics.next; p != FULL && n != &m->topics; n = n->next) {
         plx_lp_topic *t = PLX_CONTAINER(n, plx_lp_topic, node);
-        if (t->open && !t->ended && !deliver(m, t, t->last, &a))
+        if (t->open && !t->ended && !deliver(m, t, t->last < t->sure ? t->last : t->sure, &a))
             p = FULL;
     }
     return a.messages;

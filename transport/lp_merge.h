@@ -8,6 +8,7 @@
  *   - the entry that ends a slot waits for everything up to `end`, nothing follows;
  *   - a slot goes on where the one before it of the same topic stands, which may be past its end
  *     when events were faster than the news of the end: nothing is delivered twice;
+ *   - what is past `sure` waits: it may be from behind an end that the queue is being asked for;
  *   - a presence_state goes out as soon as it is there, before the diffs that follow it;
  *   - otherwise events of open slots follow the queue, each topic in log order, also while an entry
  *     waits for something.
@@ -40,6 +41,7 @@ typedef struct plx_lp_topic {
     uint64_t delivered; /* cursor: events up to here are covered */
     uint64_t seen;      /* `events` holds everything up to here that is for this socket */
     uint64_t last;      /* the end that waits in the queue; UINT64_MAX: none is known */
+    uint64_t sure; /* up to here nothing can be past an end that is not known; UINT64_MAX: all */
     plx_event **events; /* owned references, in order; [head, count) are to be delivered */
     size_t head, count, capacity;
     size_t bytes;       /* of the payloads waiting */

@@ -3,7 +3,8 @@
  *   OPENING  waits for plx_session_poll (or, while Redis is away, for its return)
  *   PARKED   holds the queue's entries and a watch on every joined topic; answered at the end of
  *            the loop turn in which something deliverable came, or at the window's end. When it is
- *            woken, and at the window's end, it looks at the queue once more
+ *            woken, and at the window's end, it looks at the queue once more; an event that came
+ *            after a wake waits for what is found there: it may be past its channel's end
  *   OUTDATED a newer poll took over: gets 204, at most one such answer a second
  *
  * Delivery writes nothing to Redis: what an answer holds is covered by the token
@@ -155,6 +156,7 @@ static void start_settle(lp_poll *p, uint64_t ms)
 static void not_viewed(lp_poll *p)
 {
     p->failed = true;
+    plx_lp_poll_sure(p, false);
     start_settle(p, RETRY_MS);
     plx_lp_poll_dirty(p); /* for what came while the look was under way */
 }
@@ -185,6 +187,7 @@ static void take_answer(lp_poll *p, int err, const plx_session_view *v)
     }
     plx_lp_judge_forget(p); /* the channels may have changed what they know */
     plx_lp_poll_take_view(p, v);
+    plx_lp_poll_sure(p, again);
     if (v->expires_in_ms > 0)
         end_early(p, v->expires_in_ms);
     p->state = PARKED;
@@ -343,9 +346,12 @@ static lp_poll *find(plx_longpoll *lp, plx_slice sid, uint64_t generation)
 void plx_lp_poll_wake(plx_longpoll *lp, plx_slice sid, uint64_t generation)
 {
     lp_poll *p = find(lp, sid, generation);
-    if (p && p->state == PARKED)
+    if (p == NULL)
+        return;
+    plx_lp_poll_unsure(p);
+    if (p->state == PARKED)
         look(p);
-    else if (p)
+    else
         p->look_again = true;
 }
 

@@ -28,6 +28,7 @@ struct poll_topic {
     bool judged;    /* the channel's backend intercepts events */
     char awaited[PLX_PHX_REF_LEN + 1]; /* the entry whose diff the state replaces */
     char *join_ref;                    /* owned, or NULL */
+    uint64_t sure_next;                /* merge.sure, when another look follows that under way */
     uint64_t diffs_after;              /* presence diffs up to there are not for this socket */
     char epoch[PLX_EPOCH_MAX + 1];
     size_t name_len;
@@ -96,6 +97,10 @@ void plx_lp_poll_take_view(lp_poll *p, const plx_session_view *v);
 void plx_lp_poll_drop_topics(lp_poll *p);
 /* Whoever waits for the diff with its own entry is given a state without. */
 void plx_lp_poll_impatient(lp_poll *p);
+/* A wake: events that are seen from now on wait for a look that begins after it. */
+void plx_lp_poll_unsure(lp_poll *p);
+/* A look is over. again: a wake came while it was under way, and another one follows. */
+void plx_lp_poll_sure(lp_poll *p, bool again);
 /* Tells the inbox that a slot is to be ended: only the lease's holder may do it. Once, however many
  * polls find it. */
 void plx_lp_poll_report(poll_topic *t, enum plx_entry_kind why);

@@ -196,6 +196,33 @@ static const plx_feed_ops feed_ops = {
     .lost = feed_lost,
 };
 
+/* ---- what may be past an end ----
+ *
+ * A channel's end is committed, its poll is woken, and only then is anybody told of it. An event
+ * that comes before the wake is therefore from before the end as far as anybody can know; one that
+ * comes after it is not given until the queue has been looked at.
+ */
+
+void plx_lp_poll_unsure(lp_poll *p)
+{
+    for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
+        poll_topic *t = topic_at(n);
+        if (t->merge.sure == UINT64_MAX)
+            t->merge.sure = t->merge.seen;
+        if (p->calling && !p->look_again) /* else the look that follows is for both */
+            t->sure_next = t->merge.seen;
+    }
+}
+
+void plx_lp_poll_sure(lp_poll *p, bool again)
+{
+    for (plx_list *n = p->merge.topics.next; n != &p->merge.topics; n = n->next) {
+        poll_topic *t = topic_at(n);
+        t->merge.sure = again ? t->sure_next : UINT64_MAX;
+        t->sure_next = 0;
+    }
+}
+
 /* ---- what the queue tells ---- */
 
 /* The slot that was this topic's before, as far as the poll still knows it. */

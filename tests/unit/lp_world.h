@@ -395,4 +395,15 @@ static int world_stop(void **state)
     return 0;
 }
 
+/* Opens a poll of a session that has joined room:a at 5 (slot 1), and lets it catch up. */
+static UNUSED void park_poll(const char *name)
+{
+    poll(name, "S1", 0, "");
+    has_slot(1, "room:a", 5);
+    viewed(0);
+    caught_up("room:a");
+    turn();
+    ignore_trace();
+}
+
 #endif

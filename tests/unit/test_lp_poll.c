@@ -2,17 +2,6 @@
 #include "tests/unit/lp_world.h"
 #include "transport/lp_poll.h"
 
-/* Opens a poll of a session that has joined room:a at 5 (slot 1), and lets it catch up. */
-static void park(const char *name)
-{
-    poll(name, "S1", 0, "");
-    has_slot(1, "room:a", 5);
-    viewed(0);
-    caught_up("room:a");
-    turn();
-    ignore_trace();
-}
-
 /* ---- a poll's plain life ---- */
 
 static void an_event_answers_a_parked_poll(void **state)
@@ -35,7 +24,7 @@ static void an_event_answers_a_parked_poll(void **state)
 static void a_quiet_window_ends_with_204(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(9999);
     expect("");
     advance(1);
@@ -72,7 +61,7 @@ static void a_forgotten_session_gets_500(void **state)
     poll("A", "S1", 0, "");
     viewed(PLX_E_GONE);
     expect("poll S1 q0 #1\nA 500\n");
-    park("B");
+    park_poll("B");
     session_gone("S1", 2);
     expect("unwatch room:a\nB 500\n");
 }
@@ -96,76 +85,12 @@ static void opening_waits_for_slow_topics_but_not_long(void **state)
     expect("unwatch room:b\nunwatch room:a\nA 200 q1 [\"reply\"]\n");
 }
 
-/* ---- wakes ---- */
-
-static void a_wake_brings_the_reply(void **state)
-{
-    (void)state;
-    park("A");
-    wake("S1", 1);
-    expect("look S1 q0 #1\n");
-    has_slot(1, "room:a", 5);
-    has_text(1, "reply");
-    viewed(0);
-    turn();
-    expect("unwatch room:a\nA 200 q1 [\"reply\"]\n");
-    wake("S1", 1); /* too late for this one */
-    expect("");
-}
-
-static void a_wake_while_the_script_runs_looks_again(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "");
-    wake("S1", 1);
-    wake("S1", 1);
-    expect("poll S1 q0 #1\n");
-    viewed(0);
-    expect("look S1 q0 #1\n");
-    wake("S1", 1);
-    viewed(0);
-    expect("look S1 q0 #1\n");
-    viewed(0);
-    turn();
-    expect("");
-}
-
-/* Each look used to hold back what the one before had brought, for as long as wakes came faster
- * than answers: up to the window's end. */
-static void ceaseless_wakes_hold_nothing_back(void **state)
-{
-    (void)state;
-    park("A");
-    wake("S1", 1);
-    wake("S1", 1);
-    has_slot(1, "room:a", 5);
-    has_text(1, "reply");
-    viewed(0);
-    turn();
-    expect("look S1 q0 #1\nlook S1 q0 #1\nunwatch room:a\nA 200 q1 [\"reply\"]\n");
-    viewed(0);
-    expect("");
-}
-
-static void an_event_need_not_wait_for_a_look(void **state)
-{
-    (void)state;
-    park("A");
-    wake("S1", 1);
-    event("room:a", 6, "1");
-    turn();
-    expect("look S1 q0 #1\nunwatch room:a\nA 200 q0 1@6 [\"[null,null,'room:a','e',1]\"]\n");
-    viewed(PLX_E_TIMEOUT);
-    turn();
-    expect("");
-}
-
 /* ---- superseding ---- */
 
 static void a_newer_poll_answers_the_older(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(1500);
     poll("B", "S1", 0, "");
     has_slot(1, "room:a", 5);
@@ -178,7 +103,7 @@ static void a_newer_poll_answers_the_older(void **state)
 static void two_pollers_can_not_chase_each_other(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     poll("B", "S1", 0, "");
     held_by("w1", 1);
     viewed(0);
@@ -244,7 +169,7 @@ static void superseded_before_it_was_opened(void **state)
 static void a_look_finds_that_another_took_over(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(2000);
     wake("S1", 1);
     viewed(PLX_E_BUSY);
@@ -254,7 +179,7 @@ static void a_look_finds_that_another_took_over(void **state)
 static void a_superseding_poll_whose_client_went_away(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(1000);
     poll("B", "S1", 0, "");
     go("B");
@@ -274,7 +199,7 @@ static void goes_while_it_supersedes(client *c)
 static void gone_while_it_supersedes(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(1000);
     on_answer = goes_while_it_supersedes;
     poll("B", "S1", 0, "");
@@ -293,27 +218,27 @@ static void gone_at_every_point(void **state)
     go("A");
     has_slot(1, "room:a", 5);
     viewed(0);
-    park("B"); /* parked */
+    park_poll("B"); /* parked */
     go("B");
-    park("C"); /* looking */
+    park_poll("C"); /* looking */
     wake("S1", 3);
     go("C");
     has_text(1, "reply");
     viewed(0);
-    park("D"); /* with something to be answered */
+    park_poll("D"); /* with something to be answered */
     event("room:a", 6, "1");
     go("D");
     turn();
-    park("E"); /* reporting a gap */
+    park_poll("E"); /* reporting a gap */
     lost("room:a");
     go("E");
     posted(0, PLX_POST_WAIT, 1, 0);
-    park("F"); /* superseded, and not the first one within a second */
+    park_poll("F"); /* superseded, and not the first one within a second */
     superseded("S1", 6);
-    park("F2");
+    park_poll("F2");
     superseded("S1", 7);
     go("F2");
-    park("G"); /* at the window's end */
+    park_poll("G"); /* at the window's end */
     advance(10000);
     go("G");
     viewed(0);
@@ -361,7 +286,7 @@ static void an_outage_while_it_opens(void **state)
 static void an_outage_of_a_parked_poll_is_followed_by_a_look(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     store_goes();
     store_comes();
     expect("look S1 q0 #1\n");
@@ -396,7 +321,7 @@ static void a_refused_script_is_tried_again(void **state)
 static void an_answer_of_the_outage_comes_after_its_end(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     wake("S1", 1);
     store_goes();
     store_comes();
@@ -427,7 +352,7 @@ static void what_came_during_a_failed_look_goes_out(void **state)
 static void a_last_look_that_takes_long_is_not_waited_for(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     advance(10000);
     expect("look S1 q0 #1\n");
     advance(999);
@@ -453,267 +378,12 @@ static void a_window_that_ends_in_an_outage_gives_what_there_is(void **state)
     expect("expect 6\nunwatch room:a\nA 204 q0 []\n");
 }
 
-/* ---- order across polls ---- */
-
-static void a_reply_waits_for_its_broadcast_and_makes_it_come(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "");
-    has_slot(1, "room:a", 5);
-    has_reply(1, "reply", 1, 6);
-    viewed(0);
-    caught_up("room:a");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:a >5\nexpect 6\n");
-    event("room:a", 6, "1");
-    turn();
-    expect("unwatch room:a\nA 200 q1 1@6 [\"[null,null,'room:a','e',1]\",\"reply\"]\n");
-}
-
-static void a_waiting_reply_does_not_hold_up_other_topics(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "");
-    has_slot(1, "room:a", 5);
-    has_slot(2, "room:b", 5);
-    has_reply(1, "reply", 1, 6);
-    viewed(0);
-    caught_up("room:a");
-    caught_up("room:b");
-    event("room:b", 6, "1");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:b >5\nwatch room:a >5\nunwatch room:b\nunwatch room:a\n"
-           "A 200 q0 2@6 [\"[null,null,'room:b','e',1]\"]\n");
-}
-
-/* The mark of a slot whose end is in the queue, but not in this answer, was left out of its token:
- * the next poll delivered the slot again from its start. */
-static void an_end_that_has_to_wait_keeps_its_mark(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@9 2@7");
-    has_slot(2, "room:b", 5);
-    has_text(1, "first");
-    has_reply(2, "reply", 2, 8);
-    has_end(3, "closed", 1, "room:a", 5, 9);
-    viewed(0);
-    caught_up("room:b");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:b >7\nunwatch room:b\nA 200 q1 1@9 2@7 [\"first\"]\n");
-    poll_with("B", last_token);
-    has_slot(2, "room:b", 5);
-    has_reply(2, "reply", 2, 8);
-    has_end(3, "closed", 1, "room:a", 5, 9);
-    viewed(0);
-    event("room:b", 8, "1");
-    caught_up("room:b");
-    turn();
-    expect("poll S1 q1 #2\nwatch room:b >7\nunwatch room:b\n"
-           "B 200 q3 2@8 [\"[null,null,'room:b','e',1]\",\"reply\",\"closed\"]\n");
-}
-
-static void an_ended_slot_gets_what_it_is_owed(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@7");
-    has_text(1, "left");
-    has_end(2, "closed", 1, "room:a", 5, 9);
-    viewed(0);
-    expect("poll S1 q0 #1\nwatch room:a >7\n");
-    event("room:a", 8, "1");
-    event("room:a", 9, "2");
-    turn();
-    expect("unwatch room:a\nA 200 q2 [\"left\",\"[null,null,'room:a','e',1]\","
-           "\"[null,null,'room:a','e',2]\",\"closed\"]\n");
-}
-
-/* More than 500 entries in the queue: neither the end nor the opening beyond them may be forgotten.
- */
-static void a_long_queue_hides_no_ends(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@9");
-    has_slot(2, "room:b", 5);
-    for (unsigned i = 1; i <= 600; i++)
-        has_text(i, "r");
-    has_end(601, "closed", 1, "room:a", 5, 9);
-    has_open(602, "joined", 2, "room:b", 5);
-    viewed(0);
-    event("room:b", 6, "1");
-    caught_up("room:b");
-    turn();
-    ignore_trace();
-    poll_with("B", last_token);
-    has_slot(2, "room:b", 5);
-    for (unsigned i = 501; i <= 600; i++)
-        has_text(i, "r");
-    has_end(601, "closed", 1, "room:a", 5, 9);
-    has_open(602, "joined", 2, "room:b", 5);
-    viewed(0);
-    expect("poll S1 q500 #2\nwatch room:b >5\n");
-    event("room:b", 6, "1");
-    caught_up("room:b");
-    turn();
-    const char *got = plx_buf_cstr(&trace);
-    assert_non_null(strstr(got, "B 200 q602 2@6 ["));
-    assert_non_null(strstr(got, "\"r\",\"closed\",\"joined\",\"[null,null,'room:b','e',1]\"]\n"));
-    ignore_trace();
-}
-
-/* The event came before the news that slot 1 had ended at 8 and slot 2 goes on from there. */
-static void a_rejoin_does_not_repeat_what_the_old_slot_had(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@8");
-    has_slot(1, "room:a", 5);
-    viewed(0);
-    caught_up("room:a");
-    event("room:a", 9, "9");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:a >8\nunwatch room:a\n"
-           "A 200 q0 1@9 [\"[null,null,'room:a','e',9]\"]\n");
-    poll_with("B", last_token);
-    has_slot(2, "room:a", 8);
-    has_open(1, "joined", 2, "room:a", 8);
-    view_q[0].barriers = &(plx_barrier){1, 8};
-    view_q[0].barrier_count = 1;
-    has_end(2, "closed", 1, "room:a", 5, 8);
-    viewed(0);
-    event("room:a", 10, "10");
-    caught_up("room:a");
-    turn();
-    expect("poll S1 q0 #2\nwatch room:a >9\nunwatch room:a\n"
-           "B 200 q2 2@10 [\"joined\",\"closed\",\"[null,null,'room:a','e',10]\"]\n");
-}
-
-/* The same, when both are found by a look: then the old slot is still there. */
-static void a_rejoin_goes_on_where_the_old_slot_stands(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@8");
-    has_slot(1, "room:a", 5);
-    viewed(0);
-    caught_up("room:a");
-    turn();
-    event("room:a", 9, "9");
-    wake("S1", 1);
-    ignore_trace();
-    has_slot(2, "room:a", 8);
-    has_open(1, "joined", 2, "room:a", 8);
-    has_end(2, "closed", 1, "room:a", 5, 8);
-    viewed(0);
-    event("room:a", 9, "9");
-    turn();
-    expect("unwatch room:a\nwatch room:a >8\nunwatch room:a\n"
-           "A 200 q2 2@9 [\"joined\",\"closed\",\"[null,null,'room:a','e',9]\"]\n");
-}
-
-static void left_and_joined_again_at_another_time(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@12");
-    has_slot(2, "room:a", 10);
-    has_end(1, "closed", 1, "room:a", 5, 10);
-    has_open(2, "joined", 2, "room:a", 10);
-    viewed(0);
-    event("room:a", 13, "13");
-    caught_up("room:a");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:a >12\nunwatch room:a\n"
-           "A 200 q2 2@13 [\"closed\",\"joined\",\"[null,null,'room:a','e',13]\"]\n");
-}
-
-/* The end of slot 1 was delivered by one poll, the opening of slot 2 by a later one: it had been
- * worked by somebody slow, who had read its start before event 13 was published. */
-static void left_long_before_a_slow_join(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@12");
-    has_slot(1, "room:a", 5);
-    viewed(0);
-    caught_up("room:a");
-    event("room:a", 13, "13");
-    turn();
-    ignore_trace();
-    poll_with("B", last_token);
-    has_end(1, "closed", 1, "room:a", 5, 11);
-    viewed(0);
-    turn();
-    expect("poll S1 q0 #2\nB 200 q1 past@13 [\"closed\"]\n");
-    poll_with("C", last_token);
-    viewed(0);
-    turn();
-    wake("S1", 3);
-    has_slot(2, "room:a", 12);
-    has_open(2, "joined", 2, "room:a", 12);
-    viewed(0);
-    event("room:a", 14, "14");
-    turn();
-    expect("poll S1 q1 #3\nlook S1 q1 #3\nwatch room:a >13\nunwatch room:a\n"
-           "C 200 q2 2@14 [\"joined\",\"[null,null,'room:a','e',14]\"]\n");
-}
-
-static void joined_and_left_by_one_entry(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "");
-    has_open(1, "joined", 1, "room:a", 5);
-    has_end(2, "closed", 1, "room:a", 5, 5);
-    viewed(0);
-    turn();
-    expect("poll S1 q0 #1\nA 200 q2 [\"joined\",\"closed\"]\n");
-}
-
-static void nothing_of_a_topic_before_its_join_reply(void **state)
-{
-    (void)state;
-    poll("A", "S1", 0, "1@5");
-    has_slot(1, "room:a", 5);
-    has_slot(2, "room:b", 5);
-    has_reply(1, "reply", 1, 6);
-    has_open(2, "joined", 2, "room:b", 5);
-    viewed(0);
-    caught_up("room:a");
-    caught_up("room:b");
-    event("room:b", 6, "b");
-    turn();
-    expect("poll S1 q0 #1\nwatch room:b >5\nwatch room:a >5\nexpect 6\n");
-    event("room:a", 6, "1");
-    turn();
-    expect("unwatch room:b\nunwatch room:a\nA 200 q2 1@6 2@6 [\"[null,null,'room:a','e',1]\","
-           "\"reply\",\"joined\",\"[null,null,'room:b','e',b]\"]\n");
-}
-
-static void own_broadcast_from_is_passed_over(void **state)
-{
-    (void)state;
-    park("A");
-    event_from("room:a", 6, "1", sid_text("S1"));
-    turn();
-    expect("");
-    advance(10000);
-    viewed(0);
-    turn();
-    expect("look S1 q0 #1\nunwatch room:a\nA 204 q0 1@6 []\n");
-}
-
-/* A replica that lagged behind took over: the queue is numbered from an earlier place. */
-static void a_queue_that_went_back_is_read_from_there(void **state)
-{
-    (void)state;
-    poll("A", "S1", 20, "");
-    has_text(18, "reply");
-    viewed(0);
-    turn();
-    expect("poll S1 q20 #1\nA 200 q18 [\"reply\"]\n");
-}
-
 /* ---- gaps ---- */
 
 static void a_gap_is_told_to_the_inbox_once(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     lost("room:a");
     turn();
     expect("post S1 l 200 1\n");
@@ -752,7 +422,7 @@ static void a_gap_found_at_once_holds_up_nothing(void **state)
 static void binary_broadcasts_never_fill_a_poll(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     for (unsigned i = 6; i < 606; i++)
         binary_event("room:a", i);
     turn();
@@ -765,7 +435,7 @@ static void binary_broadcasts_never_fill_a_poll(void **state)
 static void a_busy_topic_stops_at_what_an_answer_holds(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     for (unsigned i = 6; i < 1006; i++)
         event("room:a", i, "1");
     expect("unwatch room:a\n");
@@ -893,7 +563,7 @@ static void on_drained(void *arg)
 static void draining_answers_what_is_parked(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     event("room:a", 6, "1");
     poll("B", "S2", 3, "1@8"); /* opening */
     ignore_trace();
@@ -919,7 +589,7 @@ static void asks_again(client *c)
 static void requests_that_come_during_the_end(void **state)
 {
     (void)state;
-    park("A");
+    park_poll("A");
     post("B", "S1", "[\"1\",\"2\",\"room:a\",\"e\",1]");
     ignore_trace();
     on_answer = asks_again;
@@ -940,10 +610,6 @@ int main(void)
         T(what_was_lost_comes_again_with_the_old_token),
         T(a_forgotten_session_gets_500),
         T(opening_waits_for_slow_topics_but_not_long),
-        T(a_wake_brings_the_reply),
-        T(a_wake_while_the_script_runs_looks_again),
-        T(ceaseless_wakes_hold_nothing_back),
-        T(an_event_need_not_wait_for_a_look),
         T(a_newer_poll_answers_the_older),
         T(two_pollers_can_not_chase_each_other),
         T(a_crowd_of_pollers_is_answered_within_the_window),
@@ -961,19 +627,6 @@ int main(void)
         T(what_came_during_a_failed_look_goes_out),
         T(a_last_look_that_takes_long_is_not_waited_for),
         T(a_window_that_ends_in_an_outage_gives_what_there_is),
-        T(a_reply_waits_for_its_broadcast_and_makes_it_come),
-        T(a_waiting_reply_does_not_hold_up_other_topics),
-        T(an_end_that_has_to_wait_keeps_its_mark),
-        T(an_ended_slot_gets_what_it_is_owed),
-        T(a_long_queue_hides_no_ends),
-        T(a_rejoin_does_not_repeat_what_the_old_slot_had),
-        T(a_rejoin_goes_on_where_the_old_slot_stands),
-        T(left_and_joined_again_at_another_time),
-        T(left_long_before_a_slow_join),
-        T(joined_and_left_by_one_entry),
-        T(nothing_of_a_topic_before_its_join_reply),
-        T(own_broadcast_from_is_passed_over),
-        T(a_queue_that_went_back_is_read_from_there),
         T(a_gap_is_told_to_the_inbox_once),
         T(a_gap_before_an_end_that_waits_is_no_matter),
         T(a_gap_found_at_once_holds_up_nothing),
