@@ -140,7 +140,7 @@ static void on_held(void *arg, int err, plx_slice refs)
     plx_lp_work *w = t->work;
     if (!plx_lp_work_read(w, err == PLX_E_DOWN || err == PLX_E_TIMEOUT ? err : 0))
         return;
-    if ((t->joined || !is_replaced(t, refs))) {
+    if (t->joined || !is_replaced(t, refs)) {
         for (size_t i = 0; i + PLX_PHX_REF_LEN <= refs.len; i += PLX_PHX_REF_LEN) {
             plx_slice ref = plx_slice_make(refs.data + i, PLX_PHX_REF_LEN);
             if (!is_held(t, ref))

@@ -6,7 +6,7 @@
 #include "base/config.h"
 #include "base/error.h"
 #include "base/redis_url.h"
-#include "channel/backends.h"
+#include "channel/cli/check.h"
 #include "channel/cli/cli.h"
 
 #include <errno.h>
@@ -35,50 +35,11 @@ static int help(void)
 
 /* ---- The configuration ---- */
 
-/* Every module whose file is not there. */
-static bool check_module(const plx_config *c, const char *path, unsigned line)
-{
-    if (!path || access(path, R_OK) == 0)
-        return true;
-    fprintf(stderr, "%s:%u: the module \"%s\" can't be read (expected a shared object)\n", c->file,
-            line, path);
-    return false;
-}
-
-static bool check_modules(const plx_config *c)
-{
-    bool good = true;
-    for (size_t i = 0; i < c->socket_count; i++) {
-        good = check_module(c, c->sockets[i].module, c->sockets[i].line) && good;
-        for (size_t k = 0; k < c->sockets[i].channel_count; k++) {
-            const plx_channel_config *ch = &c->sockets[i].channels[k];
-            good = check_module(c, ch->path, ch->line) && good;
-        }
-    }
-    return good;
-}
-
-/* Loads and opens them, as the workers do at start. */
-static bool try_modules(const plx_config *c)
-{
-    plx_channels *channels = NULL;
-    plx_buf problem;
-    bool good;
-
-    plx_buf_init(&problem, 0);
-    good = plx_channels_open(c, &channels, &problem) == 0;
-    if (problem.len > 0)
-        fwrite(problem.data, 1, problem.len, stderr);
-    plx_buf_fini(&problem);
-    plx_channels_close(channels, c->socket_count);
-    return good;
-}
-
 static bool check_config(const char *file, plx_config **c)
 {
     if (plx_config_open(file, true, c) != 0)
         return false;
-    if (!check_modules(*c) || !try_modules(*c)) {
+    if (!plx_check_modules(*c)) {
         plx_config_free(*c);
         return false;
     }

@@ -471,8 +471,8 @@ describe('bad input', () => {
   });
 
   describe('command line', () => {
-    const run = (args, input) => {
-      const r = spawnSync(bin('pollux'), args, { input, encoding: 'utf8', timeout: 20000, env: { ...process.env, POLLUX_CONFIG: '' } });
+    const run = (args, input, env = {}) => {
+      const r = spawnSync(bin('pollux'), args, { input, encoding: 'utf8', timeout: 20000, env: { ...process.env, POLLUX_CONFIG: '', ...env } });
       return { status: r.status, out: r.stdout, err: r.stderr };
     };
     const config = () => ['--config', path.join(stack.state, 'pollux.conf')];
@@ -560,6 +560,19 @@ describe('bad input', () => {
       const missing = run(['check', '--config', '/nonexistent/pollux.conf']);
       assert.equal(missing.status, 1);
       assert.match(missing.err, /\/nonexistent\/pollux\.conf/);
+    });
+
+    test('check: a module whose file is cut off takes only the trial along', () => {
+      const whole = fs.readFileSync(path.join(BUILD, 'modules/parrot.so'));
+      withFile('', (file) => {
+        const cut = path.join(path.dirname(file), 'cut.so');
+        fs.writeFileSync(cut, whole.subarray(0, 6000));
+        fs.writeFileSync(file, `secret = "${'0123456789abcdef'.repeat(4)}"\nsocket "/mod" {\n  channel "m:*" { backend = "module" path = "${cut}" }\n}\n`);
+        const r = run(['check', '--no-redis', '--config', file], undefined, { ASAN_OPTIONS: 'handle_sigbus=0' });
+        assert.equal(r.status, 1);
+        assert.equal(r.out, '');
+        assert.match(r.err, new RegExp(`^${file}: loading its modules ended the process with signal 7 `));
+      });
     });
 
     test('a configuration that check warns about: publishing from cron stays silent', () => {

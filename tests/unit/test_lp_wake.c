@@ -1,5 +1,5 @@
-/* Wakes of a parked poll, scripted: it looks at the queue again, and what comes after the wake waits
- * for what that finds. */
+/* Wakes of a parked poll, scripted: it looks at the queue again, and what comes after the wake
+ * waits for what that finds. */
 #include "tests/unit/lp_world.h"
 
 static void a_wake_brings_the_reply(void **state)
