@@ -13,46 +13,17 @@
  * works on. Callbacks may ask again; nothing here is touched after the last of them but the hook,
  * which must not be closed from inside one.
  */
-#include "channel/hook.h"
+#include "channel/hook_internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/list.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "channel/breaker.h"
-#include "channel/fair.h"
 #include "channel/hook_wire.h"
-#include "store/later.h"
+
 #include <stdlib.h>
 
-struct plx_hooks {
-    struct ev_loop *loop;
-    plx_http_client *client;
-    plx_laters laters;
-    plx_list list; /* plx_hook.node */
-};
-
-typedef struct queue {
-    plx_list list; /* plx_trip.node */
-    size_t count, bytes;
-} queue;
-
-struct plx_hook {
-    plx_list node;
-    plx_hooks *hooks;
-    plx_hook_config config;
-    plx_hook_counters counters;
-    plx_breaker breaker;
-    plx_map *shared;          /* by plx_trip.share */
-    plx_fair *asking;         /* who has how many trips */
-    plx_list flying, refused; /* plx_trip.node */
-    queue waiting[2];         /* [1]: those that yield */
-    size_t yielding;          /* of those in flight */
-    ev_timer late;            /* for the first one that waits */
-    plx_later later;
-};
+typedef plx_hook_queue queue;
 
 enum trip_state { WAITING, FLYING, REFUSED, ENDING };
 
@@ -424,38 +395,10 @@ void plx_question_cancel(plx_question *question)
     }
 }
 
-const plx_hook_counters *plx_hook_counts(const plx_hook *hook)
+/* ---- the whole queue ---- */
+
+void plx_hook_queue_init(plx_hook *h)
 {
-    return &hook->counters;
-}
-
-const char *plx_hook_name(const plx_hook *hook)
-{
-    return hook->config.name;
-}
-
-void plx_hook_report(const plx_hook *hook, struct json_object *report)
-{
-    if (hook->config.report)
-        hook->config.report(hook->config.user, report);
-}
-
-void plx_hook_complain(plx_hook *hook, const char *why)
-{
-    hook->counters.wrong++;
-    plx_log_limited(PLX_WARNING, "hook \"%s\" answers wrongly: %s", hook->config.name, why);
-}
-
-/* ---- hooks ---- */
-
-plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
-{
-    plx_hook *h = plx_alloc_zero(1, sizeof *h);
-
-    h->hooks = hooks;
-    h->config = *config;
-    h->shared = plx_map_new();
-    h->asking = plx_fair_new();
     plx_list_init(&h->waiting[0].list);
     plx_list_init(&h->waiting[1].list);
     plx_list_init(&h->flying);
@@ -463,8 +406,6 @@ plx_hook *plx_hook_open(plx_hooks *hooks, const plx_hook_config *config)
     ev_timer_init(&h->late, on_late, 0, 0);
     h->late.data = h;
     plx_later_init(&h->later, tell_refused);
-    plx_list_push(&hooks->list, &h->node);
-    return h;
 }
 
 static void end_all(plx_list *list)
@@ -479,59 +420,17 @@ static void end_all(plx_list *list)
     }
 }
 
-void plx_hook_close(plx_hook *hook)
+void plx_hook_queue_end(plx_hook *h)
 {
     /* Whoever asks again from inside its callback is refused, and told as well. */
-    hook->config.max_in_flight = 0;
-    hook->breaker.open = true;
-    while (!plx_list_empty(&hook->flying) || hook->counters.waiting > 0 ||
-           !plx_list_empty(&hook->refused)) {
-        end_all(&hook->flying);
-        for (plx_trip *t; (t = first_waiting(hook));)
+    h->config.max_in_flight = 0;
+    h->breaker.open = true;
+    while (!plx_list_empty(&h->flying) || h->counters.waiting > 0 || !plx_list_empty(&h->refused)) {
+        end_all(&h->flying);
+        for (plx_trip *t; (t = first_waiting(h));)
             refuse_waiting(t, PLX_E_GONE);
-        end_all(&hook->refused);
+        end_all(&h->refused);
     }
-    plx_later_cancel(&hook->later);
-    ev_timer_stop(hook->hooks->loop, &hook->late);
-    plx_list_remove(&hook->node);
-    plx_map_free(hook->shared);
-    plx_fair_free(hook->asking);
-    free(hook);
-}
-
-const plx_hook *plx_hooks_next(const plx_hooks *hooks, const plx_hook *after)
-{
-    const plx_list *n;
-
-    if (!hooks)
-        return NULL;
-    n = after ? after->node.next : hooks->list.next;
-    return n != &hooks->list ? PLX_CONTAINER((plx_list *)n, plx_hook, node) : NULL;
-}
-
-plx_hooks *plx_hooks_new(struct ev_loop *loop)
-{
-    plx_hooks *hooks = plx_alloc_zero(1, sizeof *hooks);
-
-    hooks->loop = loop;
-    hooks->client = plx_http_client_new(loop);
-    plx_laters_init(&hooks->laters, loop);
-    plx_list_init(&hooks->list);
-    return hooks;
-}
-
-struct ev_loop *plx_hooks_loop(const plx_hooks *hooks)
-{
-    return hooks->loop;
-}
-
-void plx_hooks_free(plx_hooks *hooks)
-{
-    if (!hooks)
-        return;
-    while (!plx_list_empty(&hooks->list))
-        plx_hook_close(PLX_CONTAINER(hooks->list.next, plx_hook, node));
-    plx_http_client_free(hooks->client);
-    plx_laters_fini(&hooks->laters);
-    free(hooks);
+    plx_later_cancel(&h->later);
+    ev_timer_stop(h->hooks->loop, &h->late);
 }

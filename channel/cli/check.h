@@ -5,7 +5,8 @@
 #include "base/config.h"
 
 /* Whether the configuration's modules are there and can be loaded and opened as workers do it; else
- * stderr says what is wrong. It is tried in a process of its own: foreign code may take it along. */
+ * stderr says what is wrong. It is tried in a process of its own: foreign code may take it along.
+ */
 bool plx_check_modules(const plx_config *c);
 
 #endif
