@@ -28,12 +28,12 @@ struct plx_hook {
     plx_hook_config config;
     plx_hook_counters counters;
     plx_breaker breaker;
-    plx_map *shared;          /* by plx_trip.share */
-    plx_fair *asking;         /* who has how many trips */
-    plx_list flying, refused; /* plx_trip.node */
-    plx_hook_queue waiting[2];         /* [1]: those that yield */
-    size_t yielding;          /* of those in flight */
-    ev_timer late;            /* for the first one that waits */
+    plx_map *shared;           /* by plx_trip.share */
+    plx_fair *asking;          /* who has how many trips */
+    plx_list flying, refused;  /* plx_trip.node */
+    plx_hook_queue waiting[2]; /* [1]: those that yield */
+    size_t yielding;           /* of those in flight */
+    ev_timer late;             /* for the first one that waits */
     plx_later later;
 };
 
