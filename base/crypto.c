@@ -87,6 +87,17 @@ void plx_hmac(enum plx_digest d, plx_slice key, plx_slice data, uint8_t *out)
          "HMAC");
 }
 
+void plx_hmac_sha256_hex(plx_slice key, plx_slice data, char out[PLX_SHA256_HEX])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t mac[PLX_DIGEST_MAX];
+    plx_hmac(PLX_SHA256, key, data, mac);
+    for (size_t i = 0; i < PLX_SHA256_HEX / 2; i++) {
+        out[2 * i] = digits[mac[i] >> 4];
+        out[2 * i + 1] = digits[mac[i] & 15];
+    }
+}
+
 void plx_pbkdf2(enum plx_digest d, plx_slice password, plx_slice salt, unsigned iterations,
                 uint8_t *out, size_t out_len)
 {

@@ -14,6 +14,10 @@ size_t plx_digest_len(enum plx_digest d);
 /* Writes plx_digest_len(d) bytes. A failure of libcrypto aborts: nothing here may go on without. */
 void plx_hash(enum plx_digest d, plx_slice data, uint8_t *out);
 void plx_hmac(enum plx_digest d, plx_slice key, plx_slice data, uint8_t *out);
+
+#define PLX_SHA256_HEX 64
+/* The HMAC-SHA256 as lower-case hexadecimal digits, without a NUL. */
+void plx_hmac_sha256_hex(plx_slice key, plx_slice data, char out[PLX_SHA256_HEX]);
 void plx_sha1(plx_slice data, uint8_t out[20]); /* only for RFC 6455's handshake */
 /* PBKDF2 (RFC 8018) with HMAC-<d>. */
 void plx_pbkdf2(enum plx_digest d, plx_slice password, plx_slice salt, unsigned iterations,

@@ -9,9 +9,6 @@
 
 void plx_hook_sign(plx_slice secret, plx_slice body, char out[PLX_HOOK_SIGNATURE_SIZE])
 {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t mac[PLX_DIGEST_MAX];
-    size_t len = plx_digest_len(PLX_SHA256);
     plx_buf text;
     int n;
 
@@ -20,14 +17,9 @@ void plx_hook_sign(plx_slice secret, plx_slice body, char out[PLX_HOOK_SIGNATURE
     n = snprintf(out, PLX_HOOK_SIGNATURE_SIZE, "t=%s,v1=", plx_buf_cstr(&text));
     plx_buf_byte(&text, '.');
     plx_buf_add(&text, body);
-    plx_hmac(PLX_SHA256, secret, plx_buf_slice(&text), mac);
+    plx_hmac_sha256_hex(secret, plx_buf_slice(&text), out + n);
+    out[n + PLX_SHA256_HEX] = '\0';
     plx_buf_fini(&text);
-    out += n;
-    for (size_t i = 0; i < len; i++) {
-        *out++ = digits[mac[i] >> 4];
-        *out++ = digits[mac[i] & 15];
-    }
-    *out = '\0';
 }
 
 /* The web server before the application says that this one can't be reached (RFC 9110 15.6.3 to

@@ -4,30 +4,18 @@
 #include "base/crypto.h"
 #include "base/error.h"
 
-#define MAC_HEX 64
 /* The year 10000. Who writes milliseconds in the place of seconds would make tickets for ever. */
 #define LATEST_MS 253402300800000
-
-static void mac_of(plx_slice key, plx_slice text, char hex[MAC_HEX])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t mac[PLX_DIGEST_MAX];
-    plx_hmac(PLX_SHA256, key, text, mac);
-    for (size_t i = 0; i < MAC_HEX / 2; i++) {
-        hex[2 * i] = digits[mac[i] >> 4];
-        hex[2 * i + 1] = digits[mac[i] & 15];
-    }
-}
 
 /* Checks the signature; *text is what was signed. */
 static int check_mac(plx_slice key, plx_slice ticket, plx_slice *text)
 {
-    char expected[MAC_HEX];
+    char expected[PLX_SHA256_HEX];
     plx_slice rest = ticket;
-    if (!plx_slice_split(&rest, '.', text) || text->len == 0 || rest.len != MAC_HEX)
+    if (!plx_slice_split(&rest, '.', text) || text->len == 0 || rest.len != PLX_SHA256_HEX)
         return PLX_E_INVALID;
-    mac_of(key, *text, expected);
-    return plx_equal_secret(rest, plx_slice_make(expected, MAC_HEX)) ? 0 : PLX_E_INVALID;
+    plx_hmac_sha256_hex(key, *text, expected);
+    return plx_equal_secret(rest, plx_slice_make(expected, PLX_SHA256_HEX)) ? 0 : PLX_E_INVALID;
 }
 
 static int find_exp(plx_slice object, plx_json_value *exp)
@@ -92,7 +80,7 @@ int plx_ticket_verify(plx_slice key, plx_slice ticket, uint64_t wall_ms, plx_buf
 
 int plx_ticket_sign(plx_slice key, plx_slice claims_json, plx_buf *ticket)
 {
-    char mac[MAC_HEX];
+    char mac[PLX_SHA256_HEX];
     plx_slice object;
     plx_json_value exp;
     uint64_t ms;
@@ -102,9 +90,9 @@ int plx_ticket_sign(plx_slice key, plx_slice claims_json, plx_buf *ticket)
         return PLX_E_INVALID;
     plx_buf_init(&text, PLX_TICKET_MAX);
     plx_base64_encode(&text, object, PLX_B64_URL | PLX_B64_NOPAD);
-    mac_of(key, plx_buf_slice(&text), mac);
+    plx_hmac_sha256_hex(key, plx_buf_slice(&text), mac);
     plx_buf_byte(&text, '.');
-    plx_buf_append(&text, mac, MAC_HEX);
+    plx_buf_append(&text, mac, PLX_SHA256_HEX);
     int err = plx_buf_ok(&text) ? plx_buf_add(ticket, plx_buf_slice(&text)) : PLX_E_TOOBIG;
     plx_buf_fini(&text);
     return err;

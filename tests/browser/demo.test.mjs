@@ -5,14 +5,13 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import { cable } from '../lib/cable.mjs';
+import { launch, NO_CHROMIUM } from '../lib/chromium.mjs';
 import { bin, ROOT, SLOW, startStack } from '../lib/stack.mjs';
 import { until } from '../lib/wait.mjs';
 
 const TIMEOUT = { timeout: 60000 * SLOW };
 const WAIT = { timeout: 15000 * SLOW };
-const EXECUTABLE = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((f) => fs.existsSync(f));
 let stack;
 let browser;
 
@@ -51,11 +50,11 @@ const shows = (page, text) => page.waitForFunction((t) => document.getElementByI
 /** How often a text stands in the log. */
 const count = (page, text) => page.evaluate((t) => document.getElementById('log').innerText.split(t).length - 1, text);
 
-describe('demonstration', { skip: EXECUTABLE || process.env.CI ? false : 'Chromium is not installed' }, () => {
+describe('demonstration', { skip: NO_CHROMIUM }, () => {
   before(async () => {
     // The demonstration's own configuration, which is what `make run` serves.
     stack = await startStack({ config: { text: fs.readFileSync(path.join(ROOT, 'conf/demo.conf'), 'utf8') }, fcgi: 2, ws: 2 });
-    browser = await chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+    browser = await launch();
   });
   after(async () => {
     await browser?.close();

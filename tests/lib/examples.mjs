@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { launch } from './chromium.mjs';
 import { alive, descendants, mentioning, signal } from './proc.mjs';
 import { BUILD, ROOT, SLOW, tempDir } from './stack.mjs';
 import { until } from './wait.mjs';
@@ -110,17 +111,12 @@ export function attribute(html, before) {
   return m[1];
 }
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((f) => fs.existsSync(f));
-/** Why browser tests are skipped: on a machine of one's own they may be, in CI it has to be there. */
-export const NO_CHROMIUM = CHROMIUM || process.env.CI ? false : 'Chromium is not installed';
-
 /**
  * Runs `visit(open)` with a Chromium. open({dark, phone, ...}) gives a page of a browser of its own, on
  * which nothing may go wrong: no script error, no refused resource, nothing wider than the screen.
  */
 export async function withBrowser(url, visit) {
-  const { chromium } = await import('playwright-core');
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+  const browser = await launch();
   const pages = [];
   const open = async ({ dark, phone, ...options } = {}) => {
     const context = await browser.newContext({ baseURL: url, colorScheme: dark ? 'dark' : 'light', viewport: phone ? { width: 360, height: 640 } : { width: 1000, height: 700 }, ...options });
